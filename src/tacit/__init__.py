@@ -1,0 +1,4 @@
+"""Tacit: private inference for deep networks."""
+
+__version__ = "0.1.0"
+__all__ = ["__version__"]
