@@ -1,0 +1,138 @@
+"""The building of a Graph from source calls, which goes on past every problem so that one error can name them all."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit import ops
+from tacit.errors import InvalidInput, Refusal, Refused
+from tacit.front.fold import fold
+from tacit.front.fuse import fuse
+from tacit.ir import Graph, Node
+from tacit.ir.attrs import Shape
+from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value
+
+__all__ = ["OPAQUE", "Builder"]
+
+OPAQUE = "unsupported"  # the op that stands for a refused call; no finished Graph holds it
+
+
+class Builder:
+    """A Graph under construction: nodes in topological order, weights in float64, and the problems found so far."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._weights: dict[str, NDArray[np.float64]] = {}
+        self._refusals: list[Refusal] = []
+
+    def input(self, name: str, shape: Shape) -> Value:
+        """A new input of the model, batch first."""
+        return self._add(Node(self._fresh(name), "input", (), shape, source=name))
+
+    def refuse(self, where: str, why: Unsupported) -> None:
+        """Records a problem of the model."""
+        refusal = Refusal(why.kind, where, why.what, why.advice)
+        if refusal not in self._refusals:
+            self._refusals.append(refusal)
+
+    def opaque(self, name: str, shape: Shape, source: str) -> Value:
+        """What a refused call would have made, so that its consumers can be checked."""
+        return self._add(Node(self._fresh(name), OPAQUE, (), shape, source=source))
+
+    def check_finite(self, name: str, array: NDArray[Any]) -> None:
+        """Refuses a parameter that holds NaN or infinity."""
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            self.refuse(name, Unsupported("never", "this parameter holds NaN or infinity", "Train or load it again."))
+
+    def call(
+        self, adapter: Adapter, name: str, source: str, args: Sequence[Any], kwargs: Mapping[str, Any], shape: Shape
+    ) -> Value:
+        """The value of one source call.
+
+        `shape` is what the source says of its output; a refused call yields a stand-in of it.
+        """
+        try:
+            inspect.signature(adapter).bind(*args, **kwargs)
+        except TypeError as error:
+            self.refuse(
+                source, Unsupported("not yet", f"arguments that are not known here ({error})", "Leave them out.")
+            )
+            return self.opaque(name, shape, source)
+        try:
+            return self._place(adapter(*args, **kwargs), name, source)
+        except Unsupported as why:
+            self.refuse(source, why)
+        except (InvalidInput, ValueError, IndexError, TypeError) as error:  # a file may say anything in its attributes
+            self.refuse(
+                source, Unsupported("never", f"arguments that do not fit together ({error})", "Correct the model.")
+            )
+        return self.opaque(name, shape, source)
+
+    def finish(self, outputs: Sequence[Value]) -> Graph:
+        """The Graph: polynomials fused, norms folded, dead nodes left out, weights rounded to float32.
+
+        Raises Refused.
+        """
+        nodes, ends, unfused = fuse(list(self._nodes.values()), [value.id for value in outputs], self._weights)
+        self._refusals += [refusal for refusal in unfused if refusal not in self._refusals]
+        if self._refusals:
+            raise Refused(self._refusals)
+        nodes, ends, weights = fold(nodes, ends, self._weights)
+        used = {key for node in nodes for key in node.weights.values()}
+        rounded = {key: self._rounded(key, weights[key]) for key in weights if key in used}
+        if self._refusals:
+            raise Refused(self._refusals)
+        return Graph(tuple(nodes), tuple(ends), rounded)
+
+    def _rounded(self, key: str, array: NDArray[np.float64]) -> NDArray[np.float32]:
+        with np.errstate(over="ignore"):
+            rounded = np.ascontiguousarray(array, np.float32)
+        if not np.all(np.isfinite(rounded)):
+            self.refuse(
+                key, Unsupported("never", "weights that leave the range of float32", "Rescale or retrain the model.")
+            )
+        rounded.setflags(write=False)
+        return rounded
+
+    def _place(self, tree: Value | Step, name: str, source: str) -> Value:
+        """The nodes of a tree of steps, innermost first; the outermost is called `name`."""
+        if isinstance(tree, Value):
+            return tree
+        inputs = [self._place(x, name, source) for x in tree.inputs]
+        shapes = {slot: constant.array.shape for slot, constant in tree.weights.items()}
+        shape = ops.infer(tree.op, tree.attrs, tuple(x.shape for x in inputs), shapes)
+        node = Node(self._fresh(name), tree.op, tuple(x.id for x in inputs), shape, dict(tree.attrs), source=source)
+        keys = {slot: self._store(constant, f"{node.id}.{slot}") for slot, constant in tree.weights.items()}
+        return self._add(replace(node, weights=keys))
+
+    def _store(self, constant: Constant, unnamed: str) -> str:
+        """The key of a constant: its own name, so that tied weights are stored once, or `unnamed`."""
+        if constant.array.dtype.kind not in "fiub":
+            raise Unsupported("not yet", f"a weight of type {constant.array.dtype}", "Use real floating-point weights.")
+        array = np.asarray(constant.array, np.float64)
+        known = self._weights.get(constant.name)
+        if constant.name and (known is None or (known.shape == array.shape and np.array_equal(known, array))):
+            key = constant.name
+        else:
+            key = unnamed
+            while key in self._weights:
+                key += "_"
+        self._weights[key] = array
+        return key
+
+    def _add(self, node: Node) -> Value:
+        self._nodes[node.id] = node
+        return Value(node.id, node.shape)
+
+    def _fresh(self, name: str) -> str:
+        fresh, count = name, 1
+        while fresh in self._nodes:
+            count += 1
+            fresh = f"{name}.{count}"
+        return fresh

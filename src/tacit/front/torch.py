@@ -1,0 +1,226 @@
+"""From PyTorch: a module is traced by torch.export, and the trace becomes a Graph. The only floor that imports torch.
+
+Python numbers in the model's code are public. Parameters, buffers and every other tensor are the owner's secret.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export.graph_signature import InputKind, OutputKind
+
+from tacit.errors import InvalidInput
+from tacit.front.build import Builder
+from tacit.front.names import PASSING, unsupported
+from tacit.ir import Graph
+from tacit.ir.source import Constant, Unsupported, Value
+from tacit.ops import adapters
+
+__all__ = ["from_exported", "from_torch"]
+
+
+def from_torch(model: torch.nn.Module, example: torch.Tensor | tuple[torch.Tensor, ...]) -> Graph:
+    """The Graph of `model` in evaluation mode, for inputs of exactly the example's shapes (batch included).
+
+    The model is not changed. Weights of any floating type are accepted and rounded to float32 after norms are folded.
+    Raises
+    InvalidInput when torch.export cannot trace the model, and Refused with every problem of a model that can be traced.
+    """
+    examples = example if isinstance(example, tuple) else (example,)
+    if not isinstance(model, torch.nn.Module) or not all(isinstance(x, torch.Tensor) for x in examples) or not examples:
+        raise InvalidInput("from_torch takes a torch.nn.Module and an example that is a tensor or a tuple of tensors")
+    with _evaluation(model), torch.no_grad():
+        try:
+            program = torch.export.export(model, examples, strict=False)
+        except Exception as error:
+            raise InvalidInput(
+                f"torch.export cannot trace this model: {_sentence(error)}; "
+                "remove conditions and shapes that depend on the data"
+            ) from error
+        return from_exported(program)
+
+
+def from_exported(program: torch.export.ExportedProgram) -> Graph:
+    """The Graph of a program made by torch.export, in-place operations rewritten as values.
+
+    Raises InvalidInput and Refused.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations, which the caller can do nothing about
+        try:
+            functional = program.run_decompositions({})
+        except Exception as error:
+            raise InvalidInput(f"torch.export cannot rewrite this program: {_sentence(error)}") from error
+    return _Import(functional).run()
+
+
+@contextmanager
+def _evaluation(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; each module's own mode comes back at the end."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of an error's text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".;:")
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor known before the query, under its name in the model ("" when computed)."""
+
+    value: Any
+    name: str
+    trained: bool
+
+    def constant(self) -> Constant:
+        """The same as plain data; half precisions widen to float32, which holds them exactly."""
+        tensor = self.value.detach().cpu()
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            tensor = tensor.to(torch.float32)
+        return Constant(tensor.numpy(), self.name, self.trained)
+
+
+class _Import:
+    """One pass over a traced program."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        self._program = program
+        self._builder = Builder()
+        self._known: dict[Any, Any] = {}
+        self._table = {**PASSING, **adapters("aten")}
+
+    def run(self) -> Graph:
+        self._placeholders()
+        for node in self._program.graph.nodes:
+            if node.op == "call_function":
+                self._known[node] = self._call(node)
+        return self._builder.finish(self._outputs())
+
+    def _placeholders(self) -> None:
+        """Inputs become input nodes; parameters, buffers and constants become known tensors."""
+        nodes = {node.name: node for node in self._program.graph.nodes if node.op == "placeholder"}
+        for spec in self._program.graph_signature.input_specs:
+            node = nodes[spec.arg.name]
+            if spec.kind is InputKind.USER_INPUT:
+                self._known[node] = self._input(node)
+            elif spec.target is not None:
+                tensor = _lookup(self._program, spec.target)
+                self._known[node] = _Tensor(tensor, spec.target, trained=True)
+                if isinstance(tensor, torch.Tensor):
+                    self._builder.check_finite(spec.target, self._known[node].constant().array)
+
+    def _input(self, node: Any) -> Value | None:
+        shape = _shape(node.meta.get("val"))
+        if shape is None or not all(isinstance(size, int) for size in shape):
+            raise InvalidInput(
+                f"input {node.name!r} must be a tensor of fixed shape; export the model without dynamic shapes"
+            )
+        return self._builder.input(node.name, shape)
+
+    def _call(self, node: Any) -> Any:
+        inputs = [self._known.get(parent) for parent in node.all_input_nodes]
+        if node.target is operator.getitem:
+            whole, index = node.args
+            values = self._known[whole]
+            return values[index] if isinstance(values, tuple) else values
+        name, source = str(node.target), _where(node)
+        if not any(isinstance(x, Value | tuple) for x in inputs) and isinstance(node.target, torch._ops.OpOverload):
+            return self._constant(node, name, source)
+        adapter = self._table.get(name)
+        if adapter is None:
+            if _shape(node.meta.get("val")) is not None or isinstance(node.meta.get("val"), list | tuple):
+                self._builder.refuse(source, unsupported(name))
+            return self._opaque(node, source)
+        args, kwargs = self._arguments(node)
+        shape = _shape(_first(node.meta.get("val")))
+        value = self._builder.call(adapter, node.name, source, args, kwargs, shape or ())
+        if shape is not None and value.shape != shape:
+            raise AssertionError(f"{source} has shape {shape} in the trace and {value.shape} in the graph")
+        return value
+
+    def _constant(self, node: Any, name: str, source: str) -> Any:
+        """A call on known tensors only, done now by torch itself."""
+        if torch.Tag.nondeterministic_seeded in node.target.tags:
+            self._builder.refuse(source, unsupported("aten.rand.default"))
+        known = [self._known.get(parent) for parent in node.all_input_nodes]
+        trained = any(x.trained for x in known if isinstance(x, _Tensor))
+
+        def tensor(parent: Any) -> Any:
+            return self._known[parent].value if isinstance(self._known[parent], _Tensor) else self._known[parent]
+
+        result = node.target(*torch.fx.map_arg(node.args, tensor), **torch.fx.map_arg(node.kwargs, tensor))
+        return _Tensor(result, "", trained) if isinstance(result, torch.Tensor) else result
+
+    def _opaque(self, node: Any, source: str) -> Any:
+        """Stand-ins of the shapes that a refused call has in the trace."""
+        traced = node.meta.get("val")
+        if isinstance(traced, list | tuple):
+            return tuple(self._builder.opaque(node.name, _shape(part) or (), source) for part in traced)
+        return self._builder.opaque(node.name, _shape(traced) or (), source)
+
+    def _arguments(self, node: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The call's arguments as plain data, with the schema's defaults filled in."""
+        pair = node.normalized_arguments(self._program.graph_module)
+        args, kwargs = (node.args, node.kwargs) if pair is None else (pair.args, pair.kwargs)
+        return [self._plain(x) for x in args], {key: self._plain(x) for key, x in kwargs.items()}
+
+    def _plain(self, x: Any) -> Any:
+        if isinstance(x, torch.fx.Node):
+            known = self._known[x]
+            return known.constant() if isinstance(known, _Tensor) else known
+        if isinstance(x, list | tuple):
+            return [self._plain(item) for item in x]
+        return str(x).removeprefix("torch.") if isinstance(x, torch.dtype) else x
+
+    def _outputs(self) -> list[Value]:
+        values = []
+        by_name = {node.name: value for node, value in self._known.items()}
+        for spec in self._program.graph_signature.output_specs:
+            if spec.kind is not OutputKind.USER_OUTPUT:
+                what = f"the model writes to its {spec.target!r} while it runs"
+                self._builder.refuse(str(spec.target), Unsupported("never", what, "Compute new tensors instead."))
+                continue
+            value = by_name.get(getattr(spec.arg, "name", None))
+            if isinstance(value, Value):
+                values.append(value)
+            else:
+                what = "an output that does not depend on the input"
+                self._builder.refuse(
+                    "output", Unsupported("never", what, "Return tensors computed from the input only.")
+                )
+        return values
+
+
+def _lookup(program: torch.export.ExportedProgram, target: str) -> Any:
+    if target in program.state_dict:
+        return program.state_dict[target]
+    return program.constants[target]
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) and value else value
+
+
+def _where(node: Any) -> str:
+    """The module path and the operation, such as "layer1.0.relu (aten.relu.default)"."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = list(stack.values())[-1][0] if stack else ""
+    return f"{path} ({node.target})" if path else f"{node.name} ({node.target})"

@@ -1,0 +1,160 @@
+"""The vocabulary of adapters: a call found in a model's source, as plain data, and what it becomes in a Graph.
+
+An adapter is a function of one source operation's arguments, in which every tensor is a `Value` (an activation) or a
+`Constant`. It returns a tree of `Step`s, or one of its arguments where the operation changes no number, or raises
+`Unsupported`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import isfinite
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.ir.graph import Attr
+
+__all__ = [
+    "Adapter",
+    "Constant",
+    "Step",
+    "Unsupported",
+    "Value",
+    "flat_channels",
+    "literal",
+    "needs_value",
+    "offset_by",
+    "polynomial",
+    "scaled_by",
+    "wrap_axis",
+]
+
+
+@dataclass(frozen=True)
+class Value:
+    """An activation: the `id` of the node that makes it and its `shape`, batch first."""
+
+    id: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An array known before the query.
+
+    `name` is its key ("" when it was computed); `trained` says that it is the owner's secret.
+    """
+
+    array: NDArray[Any] = field(repr=False)
+    name: str = ""
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node to be: `inputs` are activations or further steps, `weights` constants by the op's own names."""
+
+    op: str
+    inputs: tuple[Value | Step, ...]
+    attrs: Mapping[str, Attr] = field(default_factory=dict)
+    weights: Mapping[str, Constant] = field(default_factory=dict)
+
+
+Adapter = Callable[..., "Value | Step"]
+
+
+class Unsupported(Exception):  # noqa: N818  (a reason, which importers collect into one Refused)
+    """Why a source operation cannot be taken: `kind`, `what` and `advice` as in `tacit.errors.Refusal`."""
+
+    def __init__(self, kind: Literal["never", "not yet", "replace"], what: str, advice: str) -> None:
+        self.kind, self.what, self.advice = kind, what, advice
+        super().__init__(what)
+
+
+def literal(x: object) -> Fraction | None:
+    """The exact rational of a public literal: its shortest decimal (0.1 is 1/10); None for anything else.
+
+    A literal is a Python number, or an array of one element that no training made.
+    """
+    if isinstance(x, Constant) and not x.trained and x.array.size == 1:
+        x = x.array.reshape(())[()]
+    if isinstance(x, bool | np.bool_) or not isinstance(x, int | float | np.integer | np.floating) or not isfinite(x):
+        return None
+    return Fraction(str(x))
+
+
+def polynomial(x: Value | Step, *coeffs: Fraction | int) -> Step:
+    """The node sum of coeffs[i] * x**i.
+
+    Degree 1 stands for products and sums with literals until the importer fuses them.
+    """
+    return Step("poly", (x,), {"coeffs": [str(Fraction(c)) for c in coeffs]})
+
+
+def needs_value(x: object, what: str) -> Value:
+    """`x` as an activation. Raises Unsupported when it is a constant or a number."""
+    if not isinstance(x, Value):
+        raise Unsupported(
+            "not yet", f"{what} is not computed from the model's input", "Compute it before the model runs."
+        )
+    return x
+
+
+def flat_channels(x: Value, constant: Constant) -> tuple[int, Constant]:
+    """The axis a and the vector [C] by which `constant` varies along x: a product with it is one number per channel.
+
+    Raises Unsupported when it varies along several axes, along the batch, or would broadcast x to a larger shape.
+    """
+    array = constant.array
+    shape = (1,) * (len(x.shape) - array.ndim) + array.shape
+    if len(shape) != len(x.shape) or any(s not in (1, d) for s, d in zip(shape, x.shape, strict=True)):
+        raise Unsupported(
+            "not yet",
+            f"a constant of shape {array.shape} would enlarge {x.shape}",
+            "Expand the activation in the model first.",
+        )
+    varying = [a for a, size in enumerate(shape) if size > 1]
+    if len(varying) > 1 or varying == [0] or len(x.shape) < 2:
+        raise Unsupported(
+            "not yet",
+            f"a product of {x.shape} with trained values of shape {array.shape}",
+            "Use one trained factor per channel.",
+        )
+    if not varying:
+        return 1, Constant(np.broadcast_to(array.reshape(1), (x.shape[1],)), trained=constant.trained)
+    return varying[0], Constant(array.reshape(-1), constant.name, constant.trained)
+
+
+def scaled_by(x: Value, factor: Constant) -> Step:
+    """x times a constant array: one factor per channel. Raises Unsupported."""
+    along, gain = flat_channels(x, factor)
+    return Step("affine", (x,), {"axis": along}, {"gain": gain})
+
+
+def offset_by(x: Value | Step, shape: tuple[int, ...], value: Constant) -> Step:
+    """x of `shape` plus a constant array that broadcasts to it.
+
+    Raises Unsupported when the sum would be larger than x.
+    """
+    try:
+        fits = np.broadcast_shapes(shape, value.array.shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise Unsupported(
+            "not yet",
+            f"a constant of shape {value.array.shape} would enlarge {shape}",
+            "Expand the activation in the model first.",
+        )
+    return Step("bias", (x,), {}, {"value": value})
+
+
+def wrap_axis(axis: int, rank: int) -> int:
+    """An axis counted from either end as one counted from the front. Raises Unsupported when there is no such axis."""
+    if not -rank <= axis < rank:
+        raise Unsupported("never", f"axis {axis} of an array of rank {rank}", "Correct the model.")
+    return axis % rank

@@ -1,0 +1,48 @@
+"""add: the sum of two activations of equal shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tacit.errors import InvalidInput
+from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
+from tacit.ir.source import Constant, Step, Unsupported, Value, literal, offset_by, polynomial
+
+__all__ = ["aten", "clear", "onnx", "shape"]
+
+
+def shape(attrs: Attrs, x: Shape, y: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
+    """The shape of both. Raises InvalidInput when they differ."""
+    if x != y:
+        raise InvalidInput(f"a sum needs equal shapes, not {x} and {y}")
+    return x
+
+
+def clear(attrs: Attrs, weights: Weights, x: Doubles, y: Doubles) -> Doubles:
+    """x + y."""
+    return x + y
+
+
+def _add(x: Any, y: Any, *, alpha: Any = 1) -> Step:
+    """x + alpha * y, where either may be a literal or a constant array."""
+    times = literal(alpha)
+    if times is None:
+        raise Unsupported("not yet", "a sum with a trained factor", "Multiply before adding.")
+    if isinstance(x, Value) and isinstance(y, Value):
+        if x.shape != y.shape:
+            raise Unsupported(
+                "not yet", f"a broadcast sum of {x.shape} and {y.shape}", "Expand the smaller one in the model."
+            )
+        return Step("add", (x, y if times == 1 else polynomial(y, 0, times)))
+    value, other = (x, y) if isinstance(x, Value) else (y, x)
+    left: Value | Step = polynomial(value, 0, times) if value is y and times != 1 else value
+    number = literal(other)
+    if number is not None:
+        return polynomial(left, number if value is y else number * times, 1)
+    if value is x and times != 1:
+        other = Constant(other.array * float(times), trained=other.trained)
+    return offset_by(left, value.shape, other)
+
+
+aten = {"aten.add.Tensor": _add, "aten.add.Scalar": _add}
+onnx = {"Add": _add}

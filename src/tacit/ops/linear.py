@@ -1,0 +1,99 @@
+"""linear: x W^T + b on the last axis; every other axis is batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tacit.errors import InvalidInput
+from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, weight_shape
+from tacit.ir.source import Constant, Step, Unsupported, Value, offset_by
+
+__all__ = ["aten", "clear", "onnx", "shape"]
+
+
+def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
+    """[..., I] to [..., O] for weight [O, I] and bias [O]. Raises InvalidInput."""
+    rows, columns = weight_shape(weights, "weight", 2)
+    if len(x) < 2 or x[-1] != columns:
+        raise InvalidInput(f"linear with {columns} inputs cannot act on an array of shape {x}")
+    if "bias" in weights and weight_shape(weights, "bias", 1) != (rows,):
+        raise InvalidInput(f"the bias of a linear layer with {rows} outputs has shape {weights['bias']}")
+    return (*x[:-1], rows)
+
+
+def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
+    """x @ weight.T + bias."""
+    y = x @ weights["weight"].T
+    return y + weights["bias"] if "bias" in weights else y
+
+
+def _linear(x: Value | Constant, weight: Constant | Value, bias: Constant | Value | None = None) -> Step:
+    if not isinstance(x, Value) or not isinstance(weight, Constant) or isinstance(bias, Value):
+        raise Unsupported(
+            "not yet",
+            "a matrix product of two activations",
+            "Only products with constant weights on the right are taken; two secrets need the fss protocol's triples.",
+        )
+    if len(x.shape) < 2 or weight.array.ndim != 2:
+        raise Unsupported(
+            "not yet",
+            f"a matrix product of shapes {x.shape} and {weight.array.shape}",
+            "Give the activation a batch axis and the weight two axes.",
+        )
+    weights = {"weight": weight}
+    rows = weight.array.shape[0]
+    if bias is None:
+        return Step("linear", (x,), {}, weights)
+    if bias.array.size in (1, rows) and bias.array.shape[-1:] in ((), (1,), (rows,)):
+        flat = bias if bias.array.shape == (rows,) else Constant(np.broadcast_to(bias.array.reshape(-1), (rows,)))
+        return Step("linear", (x,), {}, {**weights, "bias": flat})
+    return offset_by(Step("linear", (x,), {}, weights), (*x.shape[:-1], rows), bias)
+
+
+def _transposed(weight: Constant | Value) -> Constant | Value:
+    if isinstance(weight, Value) or weight.array.ndim != 2:
+        return weight
+    return Constant(weight.array.T, f"{weight.name}.T" if weight.name else "", weight.trained)
+
+
+def _scaled(x: Constant | Value | None, factor: float) -> Constant | Value | None:
+    return Constant(x.array.astype(np.float64) * factor) if isinstance(x, Constant) and factor != 1 else x
+
+
+def _matmul(x: Value | Constant, weight: Value | Constant) -> Step:
+    return _linear(x, _transposed(weight))
+
+
+def _addmm(
+    bias: Constant | Value, x: Value | Constant, weight: Constant | Value, beta: float = 1, alpha: float = 1
+) -> Step:
+    return _gemm(x, weight, bias, alpha=alpha, beta=beta)
+
+
+def _gemm(
+    a: Value | Constant,
+    b: Constant | Value,
+    c: Constant | Value | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
+) -> Step:
+    if transA:
+        raise Unsupported(
+            "not yet", "Gemm with its activation transposed", "Transpose the activation with its own node."
+        )
+    right: Any = _scaled(b if transB else _transposed(b), alpha)
+    return _linear(a, right, _scaled(c, beta))
+
+
+aten = {
+    "aten.linear.default": _linear,
+    "aten.matmul.default": _matmul,
+    "aten.mm.default": _matmul,
+    "aten.addmm.default": _addmm,
+}
+onnx = {"Gemm": _gemm, "MatMul": _matmul}

@@ -1,0 +1,65 @@
+"""poly: one polynomial with public coefficients, applied to every element."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from tacit.errors import InvalidInput
+from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, fraction, strings
+from tacit.ir.source import Constant, Step, Unsupported, literal, needs_value, polynomial
+
+__all__ = ["MAX_DEGREE", "aten", "clear", "coefficients", "onnx", "shape"]
+
+MAX_DEGREE = 6
+
+
+def coefficients(attrs: Attrs) -> tuple[Fraction, ...]:
+    """The coefficients a_0 .. a_d, exactly, d from 1 to MAX_DEGREE. Raises InvalidInput."""
+    texts = strings(attrs, "coeffs")
+    if not 2 <= len(texts) <= MAX_DEGREE + 1:
+        raise InvalidInput(f"a polynomial has degree 1 to {MAX_DEGREE}, not {len(texts) - 1}")
+    return tuple(fraction(text, "coeffs") for text in texts)
+
+
+def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
+    """The shape of x. Raises InvalidInput."""
+    coefficients(attrs)
+    return x
+
+
+def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
+    """a_0 + a_1 x + ... + a_d x**d, by Horner's rule."""
+    *rest, top = (float(c) for c in coefficients(attrs))
+    y = np.full_like(x, top)
+    for c in reversed(rest):
+        y = y * x + c
+    return y
+
+
+def _square(x: Any) -> Step:
+    return polynomial(needs_value(x, "a square"), 0, 0, 1)
+
+
+def _pow(x: Any, exponent: Any) -> Step:
+    """x ** n; an exponent is part of the structure wherever a model stores it."""
+    if isinstance(exponent, Constant) and exponent.array.size == 1:
+        exponent = Constant(exponent.array, trained=False)
+    n = literal(exponent)
+    if n is None or n.denominator != 1 or not 1 <= n <= MAX_DEGREE:
+        raise Unsupported(
+            "replace",
+            f"a power with exponent {exponent if n is None else n}",
+            f"Use whole exponents from 1 to {MAX_DEGREE}.",
+        )
+    return polynomial(needs_value(x, "a power"), *[0] * int(n), 1)
+
+
+aten = {
+    "aten.square.default": _square,
+    "aten.pow.Tensor_Scalar": _pow,
+    "aten.pow.Tensor_Tensor": _pow,
+}
+onnx = {"Pow": _pow}

@@ -1,0 +1,60 @@
+"""sub: the difference of two activations of equal shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tacit.errors import InvalidInput
+from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
+from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value, literal, offset_by, polynomial
+
+__all__ = ["aten", "clear", "onnx", "shape"]
+
+
+def shape(attrs: Attrs, x: Shape, y: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
+    """The shape of both. Raises InvalidInput when they differ."""
+    if x != y:
+        raise InvalidInput(f"a difference needs equal shapes, not {x} and {y}")
+    return x
+
+
+def clear(attrs: Attrs, weights: Weights, x: Doubles, y: Doubles) -> Doubles:
+    """x - y."""
+    return x - y
+
+
+def _sub(x: Any, y: Any, *, alpha: Any = 1) -> Step:
+    """x - alpha * y, where either may be a literal or a constant array."""
+    times = literal(alpha)
+    if times is None:
+        raise Unsupported("not yet", "a difference with a trained factor", "Multiply before subtracting.")
+    if isinstance(x, Value) and isinstance(y, Value):
+        if x.shape != y.shape:
+            raise Unsupported(
+                "not yet", f"a broadcast difference of {x.shape} and {y.shape}", "Expand the smaller one in the model."
+            )
+        return Step("sub", (x, y if times == 1 else polynomial(y, 0, times)))
+    if isinstance(x, Value):
+        number = literal(y)
+        if number is not None:
+            return polynomial(x, -number * times, 1)
+        return offset_by(x, x.shape, Constant(y.array * -float(times), trained=y.trained))
+    number = literal(x)
+    if number is not None:
+        return polynomial(y, number, -times)
+    return offset_by(polynomial(y, 0, -times), y.shape, x)
+
+
+def _rsub(x: Any, y: Any, alpha: Any = 1) -> Step:
+    """y - alpha * x."""
+    return _sub(y, x, alpha=alpha)
+
+
+aten: Mapping[str, Adapter] = {
+    "aten.sub.Tensor": _sub,
+    "aten.sub.Scalar": _sub,
+    "aten.rsub.Scalar": _rsub,
+    "aten.rsub.Tensor": _rsub,
+}
+onnx = {"Sub": _sub}

@@ -1,0 +1,158 @@
+"""sumpool: the sum over windows divided by a fixed number; average pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tacit.errors import InvalidInput
+from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer, integers
+from tacit.ir.graph import Attr
+from tacit.ir.source import Step, Unsupported, Value, needs_value
+
+__all__ = ["aten", "clear", "onnx", "shape"]
+
+
+def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
+    """[N, C, H, W] to [N, C, H', W']; a window that does not fit whole is left out. Raises InvalidInput."""
+    kernel, stride = integers(attrs, "kernel", 2, 1), integers(attrs, "stride", 2, 1)
+    padding = integers(attrs, "padding", 2)
+    integer(attrs, "divisor", 1)
+    if len(x) != 4:
+        raise InvalidInput(f"a pool acts on [N, C, H, W], not on an array of shape {x}")
+    room = [size + 2 * p - k for size, p, k in zip(x[2:], padding, kernel, strict=True)]
+    if min(room) < 0:
+        raise InvalidInput(f"a pool window {kernel} does not fit in an array of shape {x}")
+    return (*x[:2], *(r // s + 1 for r, s in zip(room, stride, strict=True)))
+
+
+def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
+    """The window sums over zero-padded x, divided by `divisor`."""
+    (ph, pw), (sh, sw) = integers(attrs, "padding", 2), integers(attrs, "stride", 2, 1)
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, integers(attrs, "kernel", 2, 1), (2, 3))
+    total: Doubles = windows[:, :, ::sh, ::sw].sum((-2, -1))
+    return total / integer(attrs, "divisor", 1)
+
+
+def _build(x: Value, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], divisor: int) -> Step:
+    """The pool over the last one or two axes of [N, C, ...]."""
+    if len(x.shape) == 4:
+        attrs: dict[str, Attr] = {
+            "kernel": list(kernel),
+            "stride": list(stride),
+            "padding": list(padding),
+            "divisor": divisor,
+        }
+        return Step("sumpool", (x,), attrs)
+    lifted = (*x.shape[:2], 1, x.shape[2])
+    attrs = {"kernel": [1, *kernel], "stride": [1, *stride], "padding": [0, *padding], "divisor": divisor}
+    out = shape(attrs, lifted)
+    step = Step("sumpool", (Step("reshape", (x,), {"shape": list(lifted)}),), attrs)
+    return Step("reshape", (step,), {"shape": [out[0], out[1], out[3]]})
+
+
+def _checked(given: Any, rank: int) -> Value:
+    x = needs_value(given, "the array that a pool averages")
+    if len(x.shape) != rank + 2 or rank not in (1, 2):
+        raise Unsupported(
+            "not yet", f"an average pool of an array of shape {x.shape}", "Use [N, C, L] or [N, C, H, W]."
+        )
+    return x
+
+
+def _windows(
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    counted: bool,
+) -> None:
+    """Raises Unsupported unless every window has the same divisor."""
+    if any(padding) and not counted:
+        raise Unsupported(
+            "replace",
+            "an average pool whose divisor leaves out the padding",
+            "Use count_include_pad=True or padding=0; windows of unequal divisors are not taken.",
+        )
+    sizes = zip(x.shape[2:], kernel, stride, padding, strict=True)
+    if ceil_mode and any((size + 2 * p - k) % s for size, k, s, p in sizes):
+        raise Unsupported(
+            "replace", "an average pool with ragged windows at the edge", "Use ceil_mode=False, or pad the input."
+        )
+
+
+def _spread(values: Any, rank: int) -> list[int]:
+    listed = [values] if isinstance(values, int) else list(values)
+    return listed * rank if len(listed) == 1 else listed
+
+
+def _avg_pool(
+    x: Any, kernel: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Step:  # fmt: skip
+    rank = len(getattr(x, "shape", ())) - 2
+    x = _checked(x, rank)
+    kernel = _spread(kernel, rank)
+    stride, padding = _spread(stride, rank) or kernel, _spread(padding, rank)
+    _windows(x, kernel, stride, padding, ceil_mode, count_include_pad or divisor_override is not None)
+    return _build(x, kernel, stride, padding, divisor_override or prod(kernel))
+
+
+def _adaptive(x: Any, output_size: Any) -> Step:
+    rank = len(getattr(x, "shape", ())) - 2
+    x = _checked(x, rank)
+    sizes = x.shape[2:]
+    out = [size if o is None else o for o, size in zip(_spread(output_size, rank), sizes, strict=True)]
+    if set(out) == {1}:
+        return Step("mean", (x,), {"axes": list(range(2, rank + 2)), "keepdims": True})
+    if any(o < 1 or size % o for size, o in zip(sizes, out, strict=True)):
+        raise Unsupported(
+            "replace",
+            f"an adaptive average pool from {sizes} to {tuple(out)}, whose windows overlap unevenly",
+            "Choose an output size that divides the input's.",
+        )
+    kernel = [size // o for size, o in zip(sizes, out, strict=True)]
+    return _build(x, kernel, kernel, [0] * rank, prod(kernel))
+
+
+def _onnx_avg(
+    x: Any,
+    *,
+    kernel_shape: Any,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    dilations: Any = (1,),
+    pads: Any = None,
+    strides: Any = (1,),
+) -> Step:
+    rank = len(kernel_shape)
+    x = _checked(x, rank)
+    stride, pads = _spread(strides, rank), list(pads or [0] * 2 * rank)
+    if auto_pad not in ("NOTSET", "VALID") or set(dilations) != {1} or pads[:rank] != pads[rank:]:
+        raise Unsupported(
+            "not yet", "an average pool with dilation or uneven padding", "Pad with a Pad node, then pool."
+        )
+    padding = pads[:rank] if auto_pad == "NOTSET" else [0] * rank
+    _windows(x, kernel_shape, stride, padding, bool(ceil_mode), bool(count_include_pad))
+    return _build(x, kernel_shape, stride, padding, prod(kernel_shape))
+
+
+def _onnx_global(x: Any) -> Step:
+    x = needs_value(x, "the array that a pool averages")
+    return Step("mean", (x,), {"axes": list(range(2, len(x.shape))), "keepdims": True})
+
+
+aten = {
+    "aten.avg_pool1d.default": _avg_pool,
+    "aten.avg_pool2d.default": _avg_pool,
+    "aten.adaptive_avg_pool1d.default": _adaptive,
+    "aten.adaptive_avg_pool2d.default": _adaptive,
+    "aten._adaptive_avg_pool2d.default": _adaptive,
+}
+onnx = {"AveragePool": _onnx_avg, "GlobalAveragePool": _onnx_global}
