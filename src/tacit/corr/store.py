@@ -33,6 +33,7 @@ __all__ = [
     "check_quota",
     "check_readable",
     "check_room",
+    "flat",
 ]
 
 State: TypeAlias = Literal["dealt", "primed", "claimed", "erased"]
@@ -238,7 +239,7 @@ def check_dealing(dealing: Dealing) -> dict[str, memoryview]:
     """The parts of a new bundle as flat bytes. Raises InvalidInput if an id, name, digest or buffer is malformed."""
     check_id(dealing.bundle)
     check_owner(dealing.plan, dealing.peer)
-    return {name: _flat(name, data) for name, data in dealing.parts.items()}
+    return {name: flat(name, data) for name, data in dealing.parts.items()}
 
 
 def check_priming(priming: Priming, held: Iterable[str]) -> dict[str, memoryview]:
@@ -246,7 +247,7 @@ def check_priming(priming: Priming, held: Iterable[str]) -> dict[str, memoryview
     missing = sorted(set(priming.drop).difference(held))
     if missing:
         raise InvalidInput(f"bundle {check_id(priming.bundle)} has no part {missing[0]!r} to drop; look at its parts")
-    return {name: _flat(name, data) for name, data in priming.parts.items()}
+    return {name: flat(name, data) for name, data in priming.parts.items()}
 
 
 def check_primable(bundle: bytes, state: State | None) -> None:
@@ -298,7 +299,7 @@ def check_readable(bundle: bytes, state: State | None, *, ours: bool) -> None:
     raise BundleSpent(f"bundle {name} is {'erased' if state else 'not in this store'}; take another bundle")
 
 
-def _flat(name: str, data: Buffer) -> memoryview:
+def flat(name: str, data: Buffer) -> memoryview:
     """A part's data as a one-dimensional view of bytes, not copied. Raises InvalidInput if that cannot be."""
     if not isinstance(name, str) or not 0 < len(name.encode()) <= _NAME_BYTES:
         raise InvalidInput(f"the name of a part must be text of 1 to {_NAME_BYTES} bytes, not {name!r}")
