@@ -16,6 +16,8 @@ from typing import Literal, Protocol, cast
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
 from tacit.ir.source import Adapter
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
 __all__ = ["Op", "adapters", "infer", "load", "names"]
 
@@ -31,6 +33,12 @@ class Op(Protocol):
 
     def clear(self, attrs: Attrs, weights: Weights, *inputs: Doubles) -> Doubles:
         """The output in float64, for inputs and attributes that `shape` accepts."""
+
+    def lower(self, s: Session, *inputs: Share) -> Share:
+        """The secure program, in words of `secure.basis`: one for all protocols and readings."""
+
+    def bound(self, attrs: Attrs, weights: Weights, *inputs: float) -> float:
+        """A bound of the output's magnitude for inputs within these bounds."""
 
 
 @cache

@@ -13,8 +13,11 @@ from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, weight_shape
 from tacit.ir.attrs import axis as axis_of
 from tacit.ir.source import Constant, Step, Unsupported, Value
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -32,6 +35,18 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
     across = (-1, *(1,) * (x.ndim - along - 1))
     y = x * weights["gain"].reshape(across)
     return y + weights["offset"].reshape(across) if "offset" in weights else y
+
+
+def lower(s: Session, x: Share) -> Share:
+    """The server's product with its gains."""
+    return basis.product(s, x)
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """The largest gain times the input's bound, and the offset."""
+    gain = np.abs(weights["gain"])
+    offset = np.abs(weights["offset"]) if "offset" in weights else np.zeros_like(gain)
+    return float((gain * x + offset).max(initial=0.0))
 
 
 def _batch_norm(x: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> Step:

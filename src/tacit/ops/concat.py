@@ -11,8 +11,11 @@ from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
 from tacit.ir.attrs import axis as axis_of
 from tacit.ir.source import Step, needs_value, wrap_axis
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, *inputs: Shape, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -30,6 +33,18 @@ def shape(attrs: Attrs, *inputs: Shape, weights: Shapes = NO_WEIGHTS) -> Shape:
 def clear(attrs: Attrs, weights: Weights, *inputs: Doubles) -> Doubles:
     """The concatenation."""
     return np.concatenate(inputs, axis_of(attrs, "axis", inputs[0].ndim))
+
+
+def lower(s: Session, *inputs: Share) -> Share:
+    """The same on each part."""
+    attrs = s.step.attrs
+    out = shape(attrs, *(x.wire.shape for x in inputs))
+    return basis.local(s, lambda *parts: clear(attrs, {}, *parts), *inputs, shape=out)
+
+
+def bound(attrs: Attrs, weights: Weights, *inputs: float) -> float:
+    """The largest of the inputs' bounds."""
+    return max(inputs)
 
 
 def _cat(tensors: Sequence[Any], dim: int = 0) -> Step:

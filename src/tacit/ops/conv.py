@@ -13,8 +13,11 @@ from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer, integers, weight_shape
 from tacit.ir.graph import Attr
 from tacit.ir.source import Constant, Step, Unsupported, Value
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -44,6 +47,19 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
         columns = _unrolled(attrs, image, weight.shape[2:]).reshape(groups, flat.shape[2], -1)
         np.matmul(flat, columns, out=result.reshape(groups, flat.shape[1], -1))
     return out + weights["bias"][:, None, None] if "bias" in weights else out
+
+
+def lower(s: Session, x: Share) -> Share:
+    """The server's product with its weights."""
+    return basis.product(s, x)
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """The largest row sum of magnitudes times the input's bound, and the largest bias."""
+    weight = np.abs(weights["weight"])
+    rows = weight.reshape(len(weight), -1).sum(1)
+    bias = np.abs(weights["bias"]) if "bias" in weights else np.zeros(len(rows))
+    return float((rows * x + bias).max(initial=0.0))
 
 
 def _unrolled(attrs: Attrs, image: Doubles, kernel: Shape) -> Doubles:

@@ -9,8 +9,11 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, weight_shape
 from tacit.ir.source import Constant, Step, Unsupported, Value, offset_by
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -27,6 +30,19 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
     """x @ weight.T + bias."""
     y = x @ weights["weight"].T
     return y + weights["bias"] if "bias" in weights else y
+
+
+def lower(s: Session, x: Share) -> Share:
+    """The server's product with its weights."""
+    return basis.product(s, x)
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """The largest row sum of magnitudes times the input's bound, and the largest bias."""
+    weight = np.abs(weights["weight"])
+    rows = weight.reshape(len(weight), -1).sum(1)
+    bias = np.abs(weights["bias"]) if "bias" in weights else np.zeros(len(rows))
+    return float((rows * x + bias).max(initial=0.0))
 
 
 def _linear(x: Value | Constant, weight: Constant | Value, bias: Constant | Value | None = None) -> Step:

@@ -8,8 +8,11 @@ from typing import Any
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, flag, integers
 from tacit.ir.source import Constant, Step, Unsupported, needs_value, polynomial, wrap_axis
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -26,6 +29,20 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
     """The mean."""
     y: Doubles = x.mean(integers(attrs, "axes"), keepdims=flag(attrs, "keepdims"))
     return y
+
+
+def lower(s: Session, x: Share) -> Share:
+    """The sum of each part; the number of summands goes into the scale."""
+    attrs = s.step.attrs
+    axes, keep = integers(attrs, "axes"), flag(attrs, "keepdims")
+    count = prod(x.wire.shape[a] for a in axes)
+    out = shape(attrs, x.wire.shape)
+    return basis.local(s, lambda part: part.sum(axes, keepdims=keep), x, shape=out, divisor=count)
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """The input's bound."""
+    return x
 
 
 def _mean(x: Any, dim: Any = None, keepdim: bool = False, dtype: str | None = None) -> Step:

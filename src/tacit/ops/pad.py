@@ -9,8 +9,11 @@ import numpy as np
 
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integers
 from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_value, wrap_axis
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -23,6 +26,17 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
     """x among zeros."""
     widths = list(zip(integers(attrs, "before", x.ndim), integers(attrs, "after", x.ndim), strict=True))
     return np.pad(x, widths)
+
+
+def lower(s: Session, x: Share) -> Share:
+    """The same on each part."""
+    attrs = s.step.attrs
+    return basis.local(s, lambda part: clear(attrs, {}, part), x, shape=shape(attrs, x.wire.shape))
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """No value grows."""
+    return x
 
 
 def _build(x: Any, before: list[int], after: list[int], mode: str, value: Any) -> Value | Step:

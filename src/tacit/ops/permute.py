@@ -8,8 +8,11 @@ from typing import Any
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integers
 from tacit.ir.source import Step, Value, needs_value, wrap_axis
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -23,6 +26,17 @@ def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
 def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
     """x with its axes permuted."""
     return x.transpose(integers(attrs, "order"))
+
+
+def lower(s: Session, x: Share) -> Share:
+    """The same on each part."""
+    attrs = s.step.attrs
+    return basis.local(s, lambda part: clear(attrs, {}, part), x, shape=shape(attrs, x.wire.shape))
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """No value grows."""
+    return x
 
 
 def _permute(x: Any, dims: Sequence[int]) -> Value | Step:

@@ -10,8 +10,11 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, fraction, strings
 from tacit.ir.source import Constant, Step, Unsupported, literal, needs_value, polynomial
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["MAX_DEGREE", "aten", "clear", "coefficients", "onnx", "shape"]
+__all__ = ["MAX_DEGREE", "aten", "bound", "clear", "coefficients", "lower", "onnx", "shape"]
 
 MAX_DEGREE = 6
 
@@ -37,6 +40,16 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
     for c in reversed(rest):
         y = y * x + c
     return y
+
+
+def lower(s: Session, opened: Share) -> Share:
+    """The polynomial at the opened value."""
+    return basis.poly(s, opened)
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """The sum of the terms' largest magnitudes."""
+    return float(sum(abs(c) * Fraction(x) ** i for i, c in enumerate(coefficients(attrs))))
 
 
 def _square(x: Any) -> Step:

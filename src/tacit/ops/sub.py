@@ -8,8 +8,11 @@ from typing import Any
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
 from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value, literal, offset_by, polynomial
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, y: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -22,6 +25,18 @@ def shape(attrs: Attrs, x: Shape, y: Shape, *, weights: Shapes = NO_WEIGHTS) -> 
 def clear(attrs: Attrs, weights: Weights, x: Doubles, y: Doubles) -> Doubles:
     """x - y."""
     return x - y
+
+
+def lower(s: Session, x: Share, y: Share) -> Share:
+    """The same on each part, mod 2^64."""
+    attrs = s.step.attrs
+    out = shape(attrs, x.wire.shape, y.wire.shape)
+    return basis.local(s, lambda p, q: clear(attrs, {}, p, q), x, y, shape=out)
+
+
+def bound(attrs: Attrs, weights: Weights, x: float, y: float) -> float:
+    """The sum of the inputs' bounds."""
+    return x + y
 
 
 def _sub(x: Any, y: Any, *, alpha: Any = 1) -> Step:

@@ -7,13 +7,17 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer, integers
 from tacit.ir.graph import Attr
 from tacit.ir.source import Step, Unsupported, Value, needs_value
+from tacit.secure import basis
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape", "sums"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -29,13 +33,29 @@ def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
     return (*x[:2], *(r // s + 1 for r, s in zip(room, stride, strict=True)))
 
 
-def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
-    """The window sums over zero-padded x, divided by `divisor`."""
+def sums(attrs: Attrs, x: NDArray[Any]) -> NDArray[Any]:
+    """The window sums over zero-padded x, in its own type (words add mod 2^64)."""
     (ph, pw), (sh, sw) = integers(attrs, "padding", 2), integers(attrs, "stride", 2, 1)
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, integers(attrs, "kernel", 2, 1), (2, 3))
-    total: Doubles = windows[:, :, ::sh, ::sw].sum((-2, -1))
-    return total / integer(attrs, "divisor", 1)
+    return np.asarray(windows[:, :, ::sh, ::sw].sum((-2, -1)))
+
+
+def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
+    """The window sums divided by `divisor`."""
+    return np.asarray(sums(attrs, x) / integer(attrs, "divisor", 1))
+
+
+def lower(s: Session, x: Share) -> Share:
+    """The sums of each part; the divisor goes into the scale."""
+    attrs = s.step.attrs
+    divisor = integer(attrs, "divisor", 1)
+    return basis.local(s, lambda part: sums(attrs, part), x, shape=shape(attrs, x.wire.shape), divisor=divisor)
+
+
+def bound(attrs: Attrs, weights: Weights, x: float) -> float:
+    """The input's bound times window size over divisor."""
+    return x * prod(integers(attrs, "kernel", 2, 1)) / integer(attrs, "divisor", 1)
 
 
 def _build(x: Value, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], divisor: int) -> Step:

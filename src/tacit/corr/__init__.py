@@ -1,0 +1,1 @@
+"""Offline material: what is demanded, who makes it, and where it waits until it is used once."""

@@ -1,0 +1,202 @@
+"""Placement: a Graph becomes steps that the protocols can run, with scales, rings, remasks and openings where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from tacit.errors import InvalidInput, Refusal, Refused
+from tacit.ir.graph import Graph, Node
+from tacit.plan.fixed import Fitted, ceil_log2, fit_polynomial
+from tacit.plan.plan import run_step
+from tacit.plan.policy import RINGS, Policy
+from tacit.secure.session import Session, Step
+from tacit.secure.share import Share, Wire
+
+__all__ = ["Placement", "place"]
+
+_RENAMED = {"gain": "weight", "offset": "bias"}
+_LINEAR = ("linear", "conv", "affine")
+_IDENTITY = ["0", "1"]
+
+
+class Placement:
+    """The growing program. Rings are the widest here; `assign_rings` narrows them when every range is known."""
+
+    def __init__(self, graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mapping[str, float]) -> None:
+        self.graph, self.policy, self.bounds, self.seen = graph, policy, bounds, seen
+        self.steps: list[Step] = []
+        self.wires: list[Wire] = []
+        self.inputs: dict[int, Wire] = {}
+        self.limits: dict[int, float] = {}  # site -> bound of the magnitude where it is opened or revealed
+        self.refusals: list[Refusal] = []
+        self._again: dict[tuple[str, int], int] = {}
+        self._ring = policy.ring or RINGS[-1]
+        self._dry = Session("dry", 0)
+
+    def emit(self, op: str, inputs: tuple[int, ...], node: str, attrs: Mapping[str, Any], **more: Any) -> int:
+        """Append a step and return its site."""
+        site = len(self.steps)
+        step = Step(site, op, inputs, dict(attrs), self.policy.protocol, node, **more)
+        operands = [Share(self.wires[i]) for i in inputs] if inputs else [Share(self.inputs[site])]
+        self.wires.append(run_step(self._dry, step, operands).wire)
+        self.steps.append(step)
+        return site
+
+    def once(self, op: str, site: int, node: str, attrs: Mapping[str, Any] | None = None) -> int:
+        """`op` on `site`, emitted the first time it is asked for: one mask and one opening a wire."""
+        key = (op, site)
+        if key not in self._again:
+            self._again[key] = self.emit(op, (site,), node, attrs or {})
+        return self._again[key]
+
+    def bound(self, node: str) -> float:
+        """The public bound of a node's magnitude: a power of two."""
+        return float(2.0 ** ceil_log2(max(self.bounds[node], 2.0**-20)))
+
+    def dealt(self, site: int, node: str) -> int:
+        """`site` with a dealt preset."""
+        return site if self.wires[site].preset == "dealt" else self.once("remask", site, node)
+
+    def fits(self, scale: Fraction, bound: float) -> bool:
+        """Whether a value below `bound` at `scale` can be opened in the widest ring allowed."""
+        return Fraction(bound) * scale <= Fraction(2) ** (self._ring - 2)
+
+    def truncated(self, site: int, node: str, source: str) -> int:
+        """`site` brought back to the input scale by a degree-1 opening."""
+        return self.polynomial(site, node, _IDENTITY, source)
+
+    def polynomial(self, site: int, node: str, coeffs: list[str], source: str) -> int:
+        """Open `site` (once) and evaluate; `source` is the graph node whose range `site` has."""
+        bound, scale = self.bound(source), self.wires[site].scale
+        if not self.fits(scale, bound):
+            advice = "Train for a smaller range, or lower policy.margin, input_bits or weight_bits."
+            what = f"values up to {bound:g} do not fit a ring of {self._ring} bits"
+            self.refusals.append(Refusal("not yet", node, what, advice))
+        fitted = self._fit(node, coeffs, scale, bound, source)
+        opened = self.once("open", site, source)
+        self.limits[opened] = max(bound, self.limits.get(opened, 0.0))
+        attrs = {
+            "coeffs": [str(c) for c in fitted.coeffs],
+            "shift": fitted.shift,
+            "trunc": fitted.trunc,
+            "value_bits": fitted.value_bits,
+            "ring": self._ring,
+            "scale": str(1 << self.policy.input_bits),
+        }
+        return self.emit("poly", (opened,), node, attrs)
+
+    def _fit(self, node: str, coeffs: list[str], scale: Fraction, bound: float, source: str) -> Fitted:
+        exact = [Fraction(c) for c in coeffs]
+        seen = min(2.0 ** ceil_log2(max(self.seen.get(source, bound), 2.0**-20)), bound)
+        try:
+            return fit_polynomial(exact, scale, self.policy.input_bits, bound, seen, self.policy.failure_bits)
+        except InvalidInput as error:
+            self.refusals.append(Refusal("not yet", node, str(error), "See the ranges with `tacit bill`."))
+            return Fitted(0, (0,) * len(coeffs), 0, 0.0, 0.0)
+
+    def linear(self, node: Node, site: int) -> int:
+        """A product with the server's weights: remask or truncate its input first where that is needed."""
+        source = node.inputs[0]
+        grown = self.wires[site].scale > (1 << self.policy.input_bits)
+        if grown and not self.fits(self._out_scale(site), self.bound(node.id)):
+            site = self.truncated(site, node.id, source)
+        site = self.dealt(site, node.id)
+        weight_scale = self._out_scale(site) / self.wires[site].scale
+        shapes = {_RENAMED.get(k, k): self.graph.weights[key].shape for k, key in node.weights.items()}
+        attrs = {**node.attrs, "weight_scale": str(weight_scale)}
+        return self.emit(node.op, (site,), node.id, attrs, weights=shapes)
+
+    def _out_scale(self, site: int) -> Fraction:
+        """Power-of-two scale of a product: the input's scale rounded up, times the weights' precision."""
+        return Fraction(2) ** (ceil_log2(self.wires[site].scale) + self.policy.weight_bits)
+
+    def aligned(self, sites: list[int], node: Node) -> list[int]:
+        """The sites at one common scale: smaller scales are lifted by integers, exactly."""
+        scales = [self.wires[i].scale for i in sites]
+        common = scales[0]
+        for scale in scales[1:]:
+            ratio = scale / common
+            common = common * ratio.numerator
+        if not self.fits(common, self.bound(node.id)):
+            fine = Fraction(1 << self.policy.input_bits)
+            sites = [
+                self.truncated(i, node.id, source) if self.wires[i].scale > fine else i
+                for i, source in zip(sites, node.inputs, strict=True)
+            ]
+            if [self.wires[i].scale for i in sites] != scales:
+                return self.aligned(sites, node)
+        factors = [common / self.wires[i].scale for i in sites]
+        return [
+            i if f == 1 else self.emit("lift", (i,), node.id, {"by": str(int(f))})
+            for i, f in zip(sites, factors, strict=True)
+        ]
+
+
+def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
+    sites = [at[i] for i in node.inputs]
+    if node.op == "input":
+        wire = Wire(node.shape, p.policy.ring or RINGS[-1], Fraction(1 << p.policy.input_bits), "raw")
+        p.inputs[len(p.steps)] = wire
+        return p.emit("mask", (), node.id, {"ring": wire.ring})
+    if node.op in _LINEAR:
+        return p.linear(node, sites[0])
+    if node.op == "poly":
+        coeffs = node.attrs["coeffs"]
+        assert isinstance(coeffs, list)
+        return p.polynomial(sites[0], node.id, [str(c) for c in coeffs], node.inputs[0])
+    if len(sites) > 1:
+        sites = p.aligned(sites, node)
+    shapes = {k: p.graph.weights[key].shape for k, key in node.weights.items()}
+    return p.emit(node.op, tuple(sites), node.id, node.attrs, weights=shapes)
+
+
+def place(graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mapping[str, float]) -> Placement:
+    """Steps for every node of `graph`; `bounds` are magnitudes no value exceeds, `seen` the observed ones, by node id.
+
+    Raises Refused with everything that does not fit.
+    """
+    p = Placement(graph, policy, bounds, seen)
+    at: dict[str, int] = {}
+    for node in graph.nodes:
+        at[node.id] = _place_node(p, node, at)
+    for out in graph.outputs:
+        site, bound = at[out], p.bound(out)
+        scale = p.wires[site].scale
+        if not p.fits(scale, 2 * bound):
+            what = f"outputs up to {bound:g} do not fit a ring of {policy.ring or RINGS[-1]} bits"
+            p.refusals.append(Refusal("not yet", out, what, "Lower policy.margin, input_bits or weight_bits."))
+        drop = max(0, ceil_log2(scale) - policy.input_bits - 1)
+        reveal = p.emit("reveal", (site,), out, {"drop": drop})
+        p.limits[reveal] = bound
+    if p.refusals:
+        raise Refused(p.refusals)
+    assign_rings(p)
+    return p
+
+
+def assign_rings(p: Placement) -> None:
+    """Give each segment (wires joined by anything but an evaluation) the narrowest ring that holds its openings."""
+    parent = list(range(len(p.steps)))
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i] = parent[parent[i]]
+        return i
+
+    for step in p.steps:
+        for i in step.inputs if step.op != "poly" else ():
+            parent[find(i)] = find(step.site)
+    need: dict[int, int] = {}
+    for site, bound in p.limits.items():
+        bits = ceil_log2(Fraction(bound) * p.wires[site].scale) + 2
+        need[find(site)] = max(need.get(find(site), 0), bits)
+    allowed = (p.policy.ring,) if p.policy.ring else RINGS
+    for step in p.steps:
+        if "ring" in step.attrs:
+            ring = next(k for k in allowed if k >= need.get(find(step.site), 0))
+            p.steps[step.site] = replace(step, attrs={**step.attrs, "ring": ring})
+            if step.site in p.inputs:
+                p.inputs[step.site] = replace(p.inputs[step.site], ring=ring)

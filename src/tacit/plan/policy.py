@@ -1,0 +1,110 @@
+"""Policy: what the owner permits and asks for; ClientPolicy: what a client accepts, checked before its first byte."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from tacit.errors import InvalidInput
+
+__all__ = ["RINGS", "ClientPolicy", "Policy"]
+
+#: Ring sizes a plan may use.
+RINGS = (32, 40, 44, 64)
+
+
+class _FromToml:
+    """A frozen dataclass that can be read from a TOML file with no unknown keys."""
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read and check; InvalidInput names the file and the key that is wrong."""
+        try:
+            raw = tomllib.loads(Path(path).read_text("utf-8"))
+        except OSError as error:
+            raise InvalidInput(f"cannot read the policy {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"the policy {path} is not TOML: {error}") from error
+        names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(raw) - names)
+        if unknown:
+            raise InvalidInput(f"the policy {path} has unknown keys: {', '.join(unknown)}; known are {sorted(names)}")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InvalidInput(f"the policy {path} has a value of the wrong kind: {error}") from error
+
+
+def _whole(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InvalidInput(f"policy.{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Policy(_FromToml):
+    """What the owner permits.
+
+    trust          "dealer": a third party makes material ahead and colludes with neither side; "none needed" does not
+                   exist yet; "clear" runs with no secrecy at all, for tests
+    input_bits     fraction bits of inputs and activations (f_x)
+    weight_bits    fraction bits of weights (f_w)
+    ring           bits of every ring, one of RINGS; 0 lets the planner pick the narrowest for each segment
+    ranges         "calibrated" (observed maximum x margin) or "proven" (worst case; only shallow nets pass)
+    margin         how far beyond the observed maximum a calibrated range reaches; at least 1
+    failure_bits   every activation's truncation fails with probability at most 2^-failure_bits
+    """
+
+    trust: str = "dealer"
+    input_bits: int = 16
+    weight_bits: int = 12
+    ring: int = 0
+    ranges: str = "calibrated"
+    margin: float = 4.0
+    failure_bits: int = 40
+
+    def __post_init__(self) -> None:
+        if self.trust not in ("dealer", "clear"):
+            raise InvalidInput(f'policy.trust must be "dealer" or "clear", not {self.trust!r}')
+        if self.ranges not in ("calibrated", "proven"):
+            raise InvalidInput(f'policy.ranges must be "calibrated" or "proven", not {self.ranges!r}')
+        _whole("input_bits", self.input_bits, 4, 24)
+        _whole("weight_bits", self.weight_bits, 4, 24)
+        _whole("failure_bits", self.failure_bits, 20, 80)
+        if self.ring not in (0, *RINGS):
+            raise InvalidInput(f"policy.ring must be 0 (automatic) or one of {RINGS}, not {self.ring!r}")
+        if not isinstance(self.margin, (int, float)) or not 1 <= self.margin <= 1 << 20:
+            raise InvalidInput(f"policy.margin must be a number from 1 to 2^20, not {self.margin!r}")
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that this trust allows."""
+        return {"dealer": "masked", "clear": "clear"}[self.trust]
+
+
+@dataclass(frozen=True)
+class ClientPolicy(_FromToml):
+    """What a client accepts; anything else in a plan or at a peer is refused before the first byte of input.
+
+    protocols      protocols it accepts
+    calibrated     whether ranges that were only observed are acceptable
+    servers        fingerprints of acceptable servers; empty: any that is enrolled in the client's home
+    dealers        fingerprints of acceptable dealers; empty: any enrolled one that is not the server's own certificate
+    plans          digests of acceptable plans; empty: any
+    """
+
+    protocols: tuple[str, ...] = ("masked",)
+    calibrated: bool = True
+    servers: tuple[str, ...] = ()
+    dealers: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("protocols", "servers", "dealers", "plans"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
+                raise InvalidInput(f"client policy: {name} must be a list of strings")
+        if not isinstance(self.calibrated, bool):
+            raise InvalidInput("client policy: calibrated must be true or false")

@@ -1,0 +1,1 @@
+"""How to be secret: one folder each, found by its name; no protocol imports another."""

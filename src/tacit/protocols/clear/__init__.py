@@ -1,0 +1,28 @@
+"""`clear`: the same words with no secrecy; the reference that other protocols are compared with, and a way to debug a plan."""
+
+from tacit.protocols.clear import kernels
+from tacit.secure.hub import local, scaled
+from tacit.secure.protocol import Protocol, Threat
+
+__all__ = ["PROTOCOL"]
+
+PROTOCOL = Protocol(
+    name="clear",
+    parties=2,
+    threat=Threat(
+        statement="NOTHING is hidden: the server sees the client's input in the clear. For tests and debugging only.",
+        hides=frozenset({"weights"}),
+        assumes=(),
+    ),
+    kernels={
+        "mask": kernels.mask,
+        "remask": kernels.keep,
+        "product": kernels.product,
+        "offset": kernels.offset,
+        "local": local,
+        "scaled": scaled,
+        "open": kernels.open_clear,
+        "poly": kernels.poly,
+        "reveal": kernels.reveal,
+    },
+)

@@ -1,0 +1,146 @@
+"""The clear kernels: the server holds every value as an integer mod 2^k; only the input and the output travel.
+
+A value that has a preset in other protocols is simply at the server here. Truncation rounds down exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from tacit.ring.tensor import centered
+from tacit.secure import bilinear
+from tacit.secure.cost import Cost, Message
+from tacit.secure.kernel import kernel
+from tacit.secure.session import Session
+from tacit.secure.share import CLIENT, SERVER, Share, Wire
+
+__all__ = ["keep", "mask", "offset", "open_clear", "poly", "product", "reveal"]
+
+
+def _same(s: Session, x: Wire) -> Wire:
+    return replace(x, preset="dealt")
+
+
+def _same_ahead(s: Session, x: Share) -> Share:
+    return Share(_same(s, x.wire))
+
+
+def _free(s: Session, x: Wire) -> Cost:
+    return Cost()
+
+
+def _mask_cost(s: Session, x: Wire) -> Cost:
+    return Cost((Message("online", CLIENT, SERVER, x.packed),))
+
+
+@kernel("mask", out=_same, cost=_mask_cost, deal=_same_ahead, prime=_same_ahead)
+def mask(s: Session, x: Share) -> Share:
+    """The client sends its input as it is."""
+    wire = _same(s, x.wire)
+    if s.rank == CLIENT:
+        s.send(x.require(), wire.ring)
+        return Share(wire)
+    return Share(wire, s.receive(wire))
+
+
+@kernel("keep", out=_same, cost=_free, deal=_same_ahead, prime=_same_ahead)
+def keep(s: Session, x: Share) -> Share:
+    """Nothing to do: the server has the value already."""
+    return Share(_same(s, x.wire), x.data)
+
+
+@kernel("offset", out=_same, cost=_free, deal=_same_ahead, prime=_same_ahead)
+def offset(s: Session, x: Share) -> Share:
+    """x plus the server's constant."""
+    wire = _same(s, x.wire)
+    return Share(wire) if s.rank == CLIENT else Share(wire, x.require() + s.tensor("value"))
+
+
+def _product_out(s: Session, x: Wire) -> Wire:
+    shape = bilinear.out_shape(s.step.op, s.step.attrs, x.shape, s.step.weights["weight"])
+    return Wire(shape, x.ring, x.scale * s.step.fraction("weight_scale"), "dealt")
+
+
+def _product_ahead(s: Session, x: Share) -> Share:
+    return Share(_product_out(s, x.wire))
+
+
+def _product_cost(s: Session, x: Wire) -> Cost:
+    return Cost(macs=bilinear.macs(s.step.op, x.shape, s.step.weights["weight"], _product_out(s, x).shape))
+
+
+@kernel("product", out=_product_out, cost=_product_cost, deal=_product_ahead, prime=_product_ahead)
+def product(s: Session, x: Share) -> Share:
+    """W·x + bias at the server."""
+    wire = _product_out(s, x.wire)
+    if s.rank == CLIENT:
+        return Share(wire)
+    y = bilinear.apply(s.step.op, s.step.attrs, x.require(), s.tensor("weight"), threads=s.threads)
+    if "bias" in s.step.weights:
+        y += bilinear.along(s.tensor("bias"), bilinear.bias_axis(s.step.op, s.step.attrs, y.ndim), y.ndim)
+    return Share(wire, y)
+
+
+def _open_out(s: Session, x: Wire) -> Wire:
+    return replace(x, preset="opened")
+
+
+def _open_ahead(s: Session, x: Share) -> Share:
+    return Share(_open_out(s, x.wire))
+
+
+@kernel("open", out=_open_out, cost=_free, deal=_open_ahead, prime=_open_ahead)
+def open_clear(s: Session, x: Share) -> Share:
+    """Nothing travels: the server has the value."""
+    return Share(_open_out(s, x.wire), x.data)
+
+
+def _poly_out(s: Session, opened: Wire) -> Wire:
+    return Wire(opened.shape, int(s.step.attrs["ring"]), Fraction(s.step.attrs["scale"]), "dealt")
+
+
+def _poly_ahead(s: Session, opened: Share) -> Share:
+    return Share(_poly_out(s, opened.wire))
+
+
+def _poly_cost(s: Session, opened: Wire) -> Cost:
+    return Cost(evaluations=opened.count)
+
+
+@kernel("poly", out=_poly_out, cost=_poly_cost, deal=_poly_ahead, prime=_poly_ahead)
+def poly(s: Session, opened: Share) -> Share:
+    """The step's polynomial in exact integers, rounded down."""
+    wire, attrs = _poly_out(s, opened.wire), s.step.attrs
+    if s.rank == CLIENT:
+        return Share(wire)
+    x = (centered(opened.require(), opened.wire.ring) >> int(attrs["shift"])).astype(object)
+    total = np.full(x.shape, 0, dtype=object)
+    for coeff in reversed(attrs["coeffs"]):
+        total = total * x + int(coeff)
+    low = (total >> int(attrs["trunc"])) & ((1 << 64) - 1)
+    return Share(wire, low.astype(np.uint64))
+
+
+def _reveal_out(s: Session, y: Wire) -> Wire:
+    return replace(y, preset="revealed")
+
+
+def _reveal_ahead(s: Session, y: Share) -> Share:
+    return Share(_reveal_out(s, y.wire))
+
+
+def _reveal_cost(s: Session, y: Wire) -> Cost:
+    return Cost((Message("online", SERVER, CLIENT, y.packed),))
+
+
+@kernel("reveal", out=_reveal_out, cost=_reveal_cost, deal=_reveal_ahead, prime=_reveal_ahead)
+def reveal(s: Session, y: Share) -> Share:
+    """The server sends the result."""
+    wire = _reveal_out(s, y.wire)
+    if s.rank == SERVER:
+        s.send(y.require(), wire.ring)
+        return Share(wire)
+    return Share(wire, s.receive(wire))

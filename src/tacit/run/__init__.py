@@ -1,0 +1,1 @@
+"""Executors: the readings of a plan, and the conversations between parties around them."""

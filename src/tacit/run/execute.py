@@ -1,0 +1,82 @@
+"""The walk: one loop over the steps serves every reading; what differs is the Session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.errors import InvalidInput
+from tacit.plan.plan import Plan, run_step
+from tacit.ring.fixed import decode, encode
+from tacit.secure.session import Session
+from tacit.secure.share import Share, Words
+
+__all__ = ["decode_outputs", "encode_inputs", "walk"]
+
+Progress = Callable[[int, int], None]
+
+
+def walk(
+    plan: Plan, s: Session, inputs: Mapping[int, Words] | None = None, *, progress: Progress | None = None
+) -> list[Share]:
+    """Run every step of `plan` in the session's reading and return what the revealing steps make, in order.
+
+    `inputs` are the client's encoded inputs by site, online; None elsewhere. A value is dropped after its last use.
+    """
+    last = {i: step.site for step in plan.steps for i in step.inputs}
+    values: dict[int, Share] = {}
+    outputs: list[Share] = []
+    for step in plan.steps:
+        if step.inputs:
+            operands = [values[i] for i in step.inputs]
+        else:
+            operands = [Share(plan.inputs[step.site], None if inputs is None else inputs[step.site])]
+        values[step.site] = run_step(s, step, operands)
+        if step.op == "reveal":
+            outputs.append(values[step.site])
+        for i in (*step.inputs, step.site):
+            if last.get(i, i) <= step.site:
+                values.pop(i, None)
+        if progress is not None:
+            progress(step.site + 1, len(plan.steps))
+    return outputs
+
+
+def encode_inputs(plan: Plan, xs: Sequence[Any]) -> dict[int, Words]:
+    """The client's inputs as words, by site. InvalidInput names the input whose shape, type or value is wrong."""
+    sites = list(plan.inputs)
+    if len(xs) != len(sites):
+        raise InvalidInput(f"the model takes {len(sites)} inputs, not {len(xs)}")
+    out = {}
+    for number, (site, x) in enumerate(zip(sites, xs, strict=True), 1):
+        wire = plan.inputs[site]
+        value = as_floats(x, f"input {number}")
+        if value.shape != wire.shape:
+            raise InvalidInput(
+                f"input {number} has shape {value.shape}, the model takes {wire.shape} (batch first); reshape or recompile"
+            )
+        limit = float(Fraction(2) ** (wire.ring - 2) / wire.scale)
+        if float(np.abs(value).max(initial=0.0)) >= limit:
+            raise InvalidInput(f"input {number} has values of {limit:g} or more; scale it as the model was trained")
+        out[site] = encode(value, wire.scale, wire.ring)
+    return out
+
+
+def as_floats(x: Any, what: str) -> NDArray[np.float64]:
+    """`x` as a float64 array of finite numbers; InvalidInput otherwise."""
+    try:
+        value = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{what} is not an array of numbers: {error}") from error
+    if not np.isfinite(value).all():
+        raise InvalidInput(f"{what} contains a NaN or an infinity; clean the data first")
+    return value
+
+
+def decode_outputs(outputs: Sequence[Share]) -> list[NDArray[np.float64]]:
+    """Real values of what was revealed."""
+    return [decode(share.require(), share.wire.scale, share.wire.ring) for share in outputs]

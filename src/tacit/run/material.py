@@ -1,0 +1,96 @@
+"""Material: the readings that make it, from the owner's registration to a primed bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tacit.corr.bundle import Seeds
+from tacit.net.channel import Channel
+from tacit.plan.plan import Plan
+from tacit.ring.prg import Seed
+from tacit.run.execute import Progress, walk
+from tacit.secure import labels
+from tacit.secure.session import Session
+from tacit.secure.share import CLIENT, SERVER, Words
+
+__all__ = ["Tensors", "deal", "dealt_parts", "difference", "masked_sites", "matrices", "prime", "primed_parts"]
+
+Tensors = Mapping[tuple[int, str], Words]
+
+
+def masked_sites(plan: Plan) -> list[int]:
+    """The steps whose weights are split between dealer and client, in order."""
+    return [step.site for step in plan.steps if "weight" in step.weights and step.protocol != "clear"]
+
+
+def matrices(plan: Plan, registration: Seed, *, threads: int = 1) -> dict[tuple[int, str], Words]:
+    """A for every linear layer, uniform mod 2^k: the dealer's half of the weights.
+
+    The stream is bound to the plan's digest, which contains the commitment to the weights: another set of
+    weights, ring or scale never meets the same A.
+    """
+    seed = registration.derive("matrix", bytes.fromhex(plan.digest), bytes.fromhex(plan.commitment))
+    out = {}
+    for site in masked_sites(plan):
+        step, ring = plan.steps[site], plan.wires[site].ring
+        out[site, "weight"] = seed.uniform(labels.MATRIX, site, step.weights["weight"], ring, threads=threads)
+    return out
+
+
+def difference(plan: Plan, weights: Tensors, registration: Seed, site: int, *, threads: int = 1) -> Words:
+    """D = W - A mod 2^k for one layer: what the server gives the client at registration."""
+    seed = registration.derive("matrix", bytes.fromhex(plan.digest), bytes.fromhex(plan.commitment))
+    step, ring = plan.steps[site], plan.wires[site].ring
+    matrix = seed.uniform(labels.MATRIX, site, step.weights["weight"], ring, threads=threads)
+    return (weights[site, "weight"] - matrix) & np.uint64((1 << ring) - 1)
+
+
+def dealt_parts(plan: Plan) -> dict[int, list[tuple[str, int]]]:
+    """What each rank is dealt for one bundle: (label, bytes) in the order of the plan, by rank."""
+    dry = Session("dry", CLIENT)
+    walk(plan, dry)
+    parts: dict[int, list[tuple[str, int]]] = {CLIENT: [], SERVER: []}
+    for _, _, cost in dry.bill:
+        for demand in cost.demands:
+            for rank, listed in parts.items():
+                if demand.stored(rank):
+                    listed.append((demand.label, demand.stored(rank)))
+    return parts
+
+
+def primed_parts(plan: Plan) -> dict[int, int]:
+    """Bytes that priming adds to the store of each rank."""
+    dry = Session("dry", CLIENT)
+    walk(plan, dry)
+    kept = [entry for _, _, cost in dry.bill for entry in cost.kept]
+    return {rank: sum(size for r, size in kept if r == rank) for rank in (CLIENT, SERVER)}
+
+
+def deal(
+    plan: Plan, seeds: Seeds, rank: int, tensors: Tensors, *, threads: int = 1, progress: Progress | None = None
+) -> dict[str, Any]:
+    """The dealer's reading: the parts of `rank`, by label, for a bundle with these seeds. `tensors` are the matrices A."""
+    s = Session("deal", rank, seeds=seeds, tensors=tensors, threads=threads)
+    walk(plan, s, progress=progress)
+    return dict(s.made)
+
+
+def prime(
+    plan: Plan,
+    rank: int,
+    seeds: Seeds,
+    channel: Channel,
+    dealt: Mapping[str, Any],
+    tensors: Tensors | None = None,
+    *,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """One party's priming over `channel`: the parts that it adds to its bundle. The client's `tensors` are D."""
+    channel.meter.phase("prime")
+    s = Session("prime", rank, channel, seeds, dealt, tensors=tensors or {}, threads=threads)
+    walk(plan, s, progress=progress)
+    return dict(s.made)

@@ -1,0 +1,110 @@
+"""Simulate: every party in one process, each with only what it would hold, talking over in-memory channels."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.corr.bundle import Seeds
+from tacit.errors import InvalidInput
+from tacit.net.channel import Channel
+from tacit.net.memory import pair
+from tacit.net.meter import Snapshot
+from tacit.plan.compile import integer_weights
+from tacit.plan.plan import Plan
+from tacit.ring.prg import Seed
+from tacit.run import material
+from tacit.run.execute import decode_outputs, encode_inputs, walk
+from tacit.secure.session import Session
+from tacit.secure.share import CLIENT, SERVER
+
+__all__ = ["Simulation", "simulate", "together"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a simulated run gave: outputs at the client, both meters, and each party's stored bytes after priming."""
+
+    outputs: list[NDArray[np.float64]] = field(repr=False)
+    meters: tuple[Snapshot, Snapshot]
+    stored: tuple[int, int]
+    words: list[NDArray[np.uint64]] = field(repr=False)
+
+
+def together(
+    client: Callable[[], T], server: Callable[[], T], channels: tuple[Channel, Channel] | None = None
+) -> tuple[T, T]:
+    """Run both parties at once, each in a thread; the first error of either is raised after both have stopped."""
+    results: dict[int, T] = {}
+    errors: list[BaseException] = []
+
+    def run(rank: int, body: Callable[[], T]) -> None:
+        try:
+            results[rank] = body()
+        except BaseException as error:
+            errors.append(error)
+            for channel in channels or ():
+                channel.close()
+
+    threads = [threading.Thread(target=run, args=a, daemon=True) for a in ((CLIENT, client), (SERVER, server))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results[CLIENT], results[SERVER]
+
+
+def simulate(
+    plan: Plan,
+    *xs: Any,
+    seeds: Seeds | None = None,
+    registration: Seed | None = None,
+    channels: tuple[Channel, Channel] | None = None,
+    threads: int = 1,
+) -> Simulation:
+    """Register, deal, prime and run one batch. `plan` is the owner's; `xs` one array per input, batch first.
+
+    Seeds are fresh unless given (tests). Raises InvalidInput for wrong inputs.
+    """
+    if plan.graph is None:
+        raise InvalidInput("simulating needs the owner's plan, with weights; this is the public half")
+    words = encode_inputs(plan, xs)
+    weights, public = integer_weights(plan), plan.public()
+    registration, seeds = registration or Seed.fresh(), seeds or Seeds.fresh()
+    owned = {site: material.difference(plan, weights, registration, site) for site in material.masked_sites(plan)}
+    halves = {(site, "weight"): d for site, d in owned.items()}
+    matrix = material.matrices(public, registration, threads=threads)
+    dealt = [material.deal(public, seeds, rank, matrix, threads=threads) for rank in (CLIENT, SERVER)]
+    channels = channels or pair()
+    own = (Seeds(client=seeds.client), Seeds(server=seeds.server))
+
+    def primed(rank: int) -> dict[str, Any]:
+        tensors = halves if rank == CLIENT else None
+        return material.prime(public, rank, own[rank], channels[rank], dealt[rank], tensors, threads=threads)
+
+    made = together(lambda: primed(CLIENT), lambda: primed(SERVER), channels)
+    kept: Sequence[dict[str, Any]] = (made[CLIENT], {**dealt[SERVER], **made[SERVER]})
+
+    def run(rank: int) -> list[Any]:
+        channels[rank].meter.phase("online")
+        tensors = weights if rank == SERVER else {}
+        s = Session("online", rank, channels[rank], own[rank], kept[rank], tensors=tensors, threads=threads)
+        return walk(public, s, words if rank == CLIENT else None)
+
+    shares, _ = together(lambda: run(CLIENT), lambda: run(SERVER), channels)
+    stored = tuple(sum(memoryview(p).nbytes for p in part.values()) for part in kept)
+    return Simulation(
+        decode_outputs(shares),
+        (channels[CLIENT].meter.snapshot(), channels[SERVER].meter.snapshot()),
+        (stored[CLIENT], stored[SERVER]),
+        [share.require() for share in shares],
+    )

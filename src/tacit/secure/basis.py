@@ -1,0 +1,61 @@
+"""The basis: the closed set of words that ops are lowered to; each finds its kernel in the step's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from tacit.secure.session import Session
+from tacit.secure.share import Share, Words
+
+__all__ = ["WORDS", "local", "mask", "offset", "open_masked", "poly", "product", "remask", "reveal", "scaled"]
+
+#: The names under which a protocol's table holds them.
+WORDS = ("mask", "remask", "product", "offset", "local", "scaled", "open", "poly", "reveal")
+
+
+def mask(s: Session, x: Share) -> Share:
+    """x on a fresh dealt preset."""
+    return s.protocol.kernels["mask"](s, x)
+
+
+def remask(s: Session, x: Share) -> Share:
+    """A derived preset turned into a dealt one."""
+    return s.protocol.kernels["remask"](s, x)
+
+
+def product(s: Session, x: Share) -> Share:
+    """The server's integer tensor "weight" times x, plus its "bias" if the step has one."""
+    return s.protocol.kernels["product"](s, x)
+
+
+def offset(s: Session, x: Share) -> Share:
+    """x plus the server's constant "value"."""
+    return s.protocol.kernels["offset"](s, x)
+
+
+def local(
+    s: Session, apply: Callable[..., Words], *xs: Share, shape: tuple[int, ...], divisor: Fraction | int = 1
+) -> Share:
+    """A public integer-linear map of parts, result of shape `shape`, scale multiplied by `divisor`."""
+    return s.protocol.kernels["local"](s, apply, *xs, shape=shape, divisor=divisor)
+
+
+def scaled(s: Session, x: Share, factor: int, relabel: Fraction | int = 1) -> Share:
+    """x · factor / relabel for public numbers: integers times `factor`, scale times `relabel`."""
+    return s.protocol.kernels["scaled"](s, x, factor, relabel)
+
+
+def open_masked(s: Session, x: Share) -> Share:
+    """The public value C of x under a fresh mask."""
+    return s.protocol.kernels["open"](s, x)
+
+
+def poly(s: Session, opened: Share) -> Share:
+    """The step's public polynomial at an opened value, masked afresh."""
+    return s.protocol.kernels["poly"](s, opened)
+
+
+def reveal(s: Session, x: Share) -> Share:
+    """x to the client."""
+    return s.protocol.kernels["reveal"](s, x)

@@ -1,0 +1,25 @@
+"""Who draws what from which seed: the domain labels of the counter layout (ring.prg: nonce = domain << 32 | site).
+
+    domain  seed          what
+    MASK             1    client        r of `mask` and `remask`: the preset of a wire, k bits a word
+    OPEN_CLIENT      2    client        λ_c of an opening
+    OPEN_SERVER      3    server        λ_s of an opening
+    LINEAR           4    server        s, the server's part of a linear layer's output mask
+    POWERS           5    client        the client's shares of the lifted powers, 128 bits each
+    MATRIX           6    registration  A, the dealer's half of the weights
+
+A (seed, domain, site) triple is expanded once per use; sites are step numbers of the plan.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["LINEAR", "MASK", "MATRIX", "OPEN_CLIENT", "OPEN_SERVER", "POWERS"]
+
+MASK: Final = 1
+OPEN_CLIENT: Final = 2
+OPEN_SERVER: Final = 3
+LINEAR: Final = 4
+POWERS: Final = 5
+MATRIX: Final = 6

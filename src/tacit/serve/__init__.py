@@ -1,0 +1,1 @@
+"""The house door: servers, dealers and clients as long-lived objects."""

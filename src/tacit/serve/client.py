@@ -1,0 +1,273 @@
+"""The client: gets material ahead, checks its own policy before the first byte, and asks for predictions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.corr.store import Dealing, Store
+from tacit.errors import BundleSpent, Exhausted, InvalidInput, PeerError, TacitError
+from tacit.net.channel import Channel
+from tacit.plan.plan import Plan
+from tacit.plan.policy import ClientPolicy
+from tacit.plan.save import plan_from_json
+from tacit.ring import bits
+from tacit.run import material
+from tacit.run.dealing import peer_id, request_bundles
+from tacit.run.execute import as_floats, decode_outputs, encode_inputs
+from tacit.run.handshake import Ask, Claim, Claimed, Opened, PlanText, Sync, Synced, greet
+from tacit.run.online import load_parts, needs_material, run_as_client
+from tacit.run.priming import prime_as_client
+from tacit.run.register import difference_wire, part_name, receive_differences
+from tacit.secure.share import Words
+from tacit.serve.consent import check_dealer, check_plan
+from tacit.serve.home import Home, registration_for
+
+__all__ = ["Client", "Spent"]
+
+Output = NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the last prediction cost: online seconds (from the first masked byte to the decoded answer), runs."""
+
+    seconds: float
+    runs: int
+
+
+@dataclass
+class Client:
+    """A client of one plan at one server. Made by `tacit.connect`; not thread-safe (open one a thread).
+
+    dial, dial_dealer   open a channel to the server or the dealer; the latter may be None if the stock suffices
+    """
+
+    home: Home
+    channel: Channel = field(repr=False)
+    policy: ClientPolicy
+    dial_dealer: Callable[[], Channel] | None = field(default=None, repr=False)
+    threads: int = 2
+    plan_digest: str = ""
+    quota_gib: float = 64.0
+    plan: Plan = field(init=False, repr=False)
+    dealer: str = field(init=False, default="")
+    spent: Spent = field(init=False, default=Spent(0.0, 0))
+    _store: Store = field(init=False, repr=False)
+    _ready: tuple[bytes, dict[str, Any]] | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._store = self.home.store(self.quota_gib)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave; a bundle that was claimed and not used is erased."""
+        self._drop()
+        self.channel.close()
+        self._store.close()
+
+    @property
+    def server(self) -> str:
+        """The server's fingerprint."""
+        return peer_id(self.channel)
+
+    @property
+    def stock(self) -> int:
+        """Primed bundles: runs that can be made without the dealer."""
+        return self._store.count(self.plan.digest, self.server)["primed"] + (self._ready is not None)
+
+    def _open(self) -> None:
+        greet(self.channel, "client", ("server",))
+        self.channel.send_message(Ask(plan=self.plan_digest, epoch=self._store.epoch))
+        opened = self.channel.recv_message(Opened)
+        self._store.note_peer_epoch(self.server, opened.epoch)
+        if self.plan_digest not in ("", opened.plan):
+            raise PeerError("the server opened another plan than the one asked for")
+        kept = self.home.plan(opened.plan)
+        self.plan = kept or self._download(opened)
+        self.dealer = opened.dealer
+        check_plan(self.plan, self.server, self.policy)
+        if needs_material(self.plan):
+            check_dealer(self.home.path, self.dealer, self.server, self.policy)
+            self._synchronise()
+        if kept is None:
+            self.home.keep_plan(self.plan)
+
+    def _download(self, opened: Opened) -> Plan:
+        if opened.size > 64 << 20:
+            raise PeerError("the server's plan is larger than 64 MiB")
+        self.channel.send_message(PlanText())
+        plan = plan_from_json(bytes(self.channel.recv_data(opened.size)), "the server's plan")
+        if plan.digest != opened.plan:
+            raise PeerError("the server's plan does not match its digest")
+        return plan
+
+    def _synchronise(self) -> None:
+        """Bundles that only one side still has are dead on both."""
+        digest = self.plan.digest
+        dealt = list(self._store.ids(digest, self.server, "dealt"))
+        primed = list(self._store.ids(digest, self.server, "primed"))
+        self.channel.send_message(Sync(dealt=dealt, primed=primed))
+        spent = set(self.channel.recv_message(Synced).spent)
+        if not spent <= set(dealt) | set(primed):
+            raise PeerError("the server names bundles that this client never asked about")
+        for bundle in spent:
+            self._store.erase(bundle)
+
+    def register(self, progress: Progress | None = None) -> None:
+        """Get the masked weights D, once per plan and server; an interrupted download goes on where it stopped."""
+        registrations = self.home.registrations()
+        terms = registration_for("weights", self.plan, self.server)
+        sites = {part_name(site): site for site in material.masked_sites(self.plan)}
+        if registrations.find("weights", self.plan.digest, self.server) is not None:
+            return
+        registrations.begin(terms, list(sites))
+        missing = [sites[name] for name in registrations.missing(terms.id)]
+        done = len(sites) - len(missing)
+
+        def keep(site: int, data: memoryview, digest: bytes) -> None:
+            nonlocal done
+            registrations.add(terms.id, part_name(site), data, digest)
+            done += 1
+            if progress:
+                progress("registering weights", done, len(sites))
+
+        registrations.finish(terms.id, receive_differences(self.channel, self.plan, missing, keep))
+
+    def prepare(self, count: int = 1, progress: Progress | None = None) -> None:
+        """Make at least `count` runs ready: register if needed, have bundles dealt, prime them.
+
+        Exhausted if there is no dealer to ask. Safe to interrupt: what is dealt or primed stays.
+        """
+        if not needs_material(self.plan):
+            return
+        self.register(progress)
+        dealt = list(self._store.ids(self.plan.digest, self.server, "dealt"))
+        wanted = count - self.stock - len(dealt)
+        if wanted > 0:
+            dealt += self._deal(wanted, progress)
+        if dealt:
+            halves, total, done = self._halves(), len(dealt), 0
+
+            def advance(more: int) -> None:
+                nonlocal done
+                done += more
+                if progress:
+                    progress("priming", done, total)
+
+            prime_as_client(
+                self.channel, self.plan, self._store, dealt, halves, threads=self.threads, progress=advance
+            )
+
+    def _deal(self, count: int, progress: Progress | None) -> list[bytes]:
+        if self.dial_dealer is None:
+            raise Exhausted("the stock of material is used up and no dealer is known; connect with the dealer's address")
+        got: list[bytes] = []
+
+        def keep(group: list[tuple[bytes, str, dict[str, Any]]]) -> None:
+            self._store.put_many([Dealing(b, self.plan.digest, server, parts) for b, server, parts in group])
+            got.extend(b for b, _, _ in group)
+            if progress:
+                progress("dealing", len(got), count)
+
+        with self.dial_dealer() as channel:
+            if self.dealer and peer_id(channel) != self.dealer:
+                raise PeerError("the dealer at that address is not the one the server works with")
+            greet(channel, "client", ("dealer",))
+            request_bundles(channel, self.plan, self.server, count, keep)
+        return got
+
+    def _halves(self) -> dict[tuple[int, str], Words]:
+        """D of every layer, unpacked."""
+        registrations = self.home.registrations()
+        terms = registration_for("weights", self.plan, self.server)
+        out = {}
+        for site in material.masked_sites(self.plan):
+            wire = difference_wire(self.plan, site)
+            packed = np.frombuffer(registrations.load_part(terms.id, part_name(site)), np.uint8)
+            out[site, "weight"] = bits.unpack(packed, wire.ring, wire.shape, threads=self.threads)
+        return out
+
+    def ready(self) -> None:
+        """Claim a bundle on both sides and load it, so that the next `predict` starts at once. Exhausted if none is left."""
+        if self._ready is not None or not needs_material(self.plan):
+            return
+        while True:
+            bundle = self._store.oldest_primed(self.plan.digest, self.server)
+            self.channel.send_message(Claim(bundle=bundle))
+            claimed = self.channel.recv_message(Claimed)
+            if claimed.bundle != bundle:
+                raise PeerError("the server claimed another bundle than the one proposed")
+            self._store.note_peer_epoch(self.server, claimed.epoch)
+            try:
+                self._store.claim(bundle, self.plan.digest, self.server)
+            except BundleSpent:
+                continue  # another process of this client was faster: the server's claim makes it dead there too
+            self._ready = (bundle, load_parts(self._store, bundle))
+            return
+
+    def predict(self, *xs: Any, prepare: bool = True) -> Any:
+        """The model's outputs for inputs whose first axis is the examples: an array, or a list if the model has several.
+
+        More examples than the plan's batch take several runs; the last is filled up with zeros. With `prepare`,
+        missing material is made on the way. InvalidInput before anything is sent if an input is wrong.
+        """
+        arrays = [as_floats(x, f"input {i}") for i, x in enumerate(xs, 1)]
+        if not arrays or any(a.ndim == 0 or len(a) != len(arrays[0]) for a in arrays) or not len(arrays[0]):
+            raise InvalidInput("every input needs the same, positive number of examples on its first axis")
+        batches = list(_batches(arrays, self.plan.batch))
+        encoded = [encode_inputs(self.plan, batch) for batch in batches]
+        seconds, results = 0.0, []
+        for number, words in enumerate(encoded):
+            if prepare and self.stock == 0:
+                self.prepare(len(encoded) - number)
+            self.ready()
+            started = time.perf_counter()
+            results.append(self._run(words))
+            seconds += time.perf_counter() - started
+            self._drop()
+        self.spent = Spent(seconds, len(encoded))
+        outputs = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*results, strict=True)]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _run(self, words: dict[int, Words]) -> list[Output]:
+        bundle, parts = self._ready or (bytes(16), {})
+        try:
+            shares = run_as_client(self.channel, self.plan, bundle, parts, words, threads=self.threads)
+        except TacitError:
+            self._drop()
+            raise
+        return decode_outputs(shares)
+
+    def _drop(self) -> None:
+        """Erase the claimed bundle, used or not."""
+        if self._ready is not None:
+            bundle, _ = self._ready
+            self._ready = None
+            self._store.erase(bundle)
+
+
+def _batches(arrays: list[Output], size: int) -> list[list[Output]]:
+    """The examples in runs of `size`, the last filled up with zeros."""
+    out = []
+    for start in range(0, len(arrays[0]), size):
+        rows = [a[start : start + size] for a in arrays]
+        missing = size - len(rows[0])
+        out.append([np.concatenate([r, np.zeros((missing, *r.shape[1:]))]) if missing else r for r in rows])
+    return out

@@ -1,0 +1,137 @@
+"""The dealer: makes material from public plans alone; sees neither weights nor inputs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from tacit.corr.bundle import Seeds, fresh_bundle_id
+from tacit.corr.store import Dealing, Store
+from tacit.errors import BundleSpent, NotPermitted, PeerError
+from tacit.net.channel import Channel
+from tacit.plan.plan import Plan
+from tacit.plan.save import plan_from_json
+from tacit.ring.prg import SEED_BYTES, Seed
+from tacit.run import material
+from tacit.run.dealing import peer_id, send_bundle
+from tacit.run.handshake import Batch, DealRequest, Done, Enlist, Enlisted, Fetch, greet
+from tacit.secure.share import CLIENT, SERVER
+from tacit.serve.home import Home, registration_for
+from tacit.serve.listen import Limits
+
+__all__ = ["Dealer"]
+
+log = logging.getLogger("tacit.dealer")
+
+#: Plans whose matrices A stay in memory.
+_CACHED = 2
+_PLAN_LIMIT = 64 << 20
+
+
+class Dealer:
+    """Serves servers (enlist a plan, fetch their parts) and clients (ask for bundles). `handle` is thread-safe."""
+
+    def __init__(self, home: str | Path, *, threads: int = 1, quota_gib: float = 4.0, limits: Limits | None = None) -> None:
+        self.home = Home.at(home)
+        self.store: Store = self.home.store(quota_gib)
+        self._registrations = self.home.registrations()
+        self._threads, self._limits = threads, limits or Limits()
+        self._matrices: OrderedDict[str, material.Tensors] = OrderedDict()
+        self._lock = threading.Lock()
+        self.dealt = 0
+
+    def close(self) -> None:
+        """Release the store."""
+        self.store.close()
+
+    def handle(self, channel: Channel) -> None:
+        """Serve one peer until it leaves."""
+        role = greet(channel, "dealer", ("client", "server"))
+        channel.set_timeout(self._limits.idle_s)
+        while True:
+            if role == "client":
+                self._deal(channel, channel.recv_message(DealRequest))
+                continue
+            request = channel.recv_message(Enlist, Fetch)
+            if isinstance(request, Enlist):
+                self._enlist(channel, request)
+            else:
+                self._fetch(channel, request)
+
+    def _enlist(self, channel: Channel, request: Enlist) -> None:
+        if request.size > _PLAN_LIMIT:
+            raise PeerError("the plan is larger than 64 MiB")
+        plan = plan_from_json(bytes(channel.recv_data(request.size)), "the server's plan")
+        if plan.digest != request.plan:
+            raise PeerError("the plan does not match its digest")
+        owner = peer_id(channel)
+        with self._lock:
+            known = self._owner(plan.digest)
+            if known not in (None, owner):
+                raise NotPermitted("another server has enlisted this plan with this dealer")
+            terms = registration_for("seed", plan, owner)
+            if known is None:
+                self._registrations.save_seed(terms, secrets.token_bytes(SEED_BYTES))
+                self.home.keep_plan(plan)
+        channel.send_message(Enlisted(plan=plan.digest))
+        channel.send_data(self._registrations.seed(terms))
+        log.info("plan %s is enlisted by %s", plan.digest[:12], channel.peer)
+
+    def _owner(self, digest: str) -> str | None:
+        """The fingerprint of the server that enlisted a plan."""
+        return next((r.peer for r in self._registrations.list() if r.plan == digest), None)
+
+    def _plan(self, digest: str) -> tuple[Plan, str]:
+        plan, owner = self.home.plan(digest), self._owner(digest)
+        if plan is None or owner is None:
+            raise NotPermitted("this dealer does not know that plan; its server has to enlist it first")
+        return plan, owner
+
+    def _deal(self, channel: Channel, request: DealRequest) -> None:
+        plan, owner = self._plan(request.plan)
+        if owner != request.server:
+            raise NotPermitted("that plan was enlisted by another server than the one named")
+        matrices = self._expand(plan, owner)
+        made = [(fresh_bundle_id(), Seeds.fresh()) for _ in range(request.count)]
+        client = peer_id(channel)
+        self.store.put_many(
+            [
+                Dealing(bundle, plan.digest, client, {"client": s.of(CLIENT).key, "server": s.of(SERVER).key})
+                for bundle, s in made
+            ]
+        )
+        channel.send_message(Batch(count=len(made)))
+        for bundle, seeds in made:
+            send_bundle(channel, plan, bundle, owner, seeds, CLIENT, matrices, self._threads)
+            self.dealt += 1
+        channel.recv_message(Done)
+        log.info("dealt %d bundles of plan %s to %s", len(made), plan.digest[:12], channel.peer)
+
+    def _fetch(self, channel: Channel, request: Fetch) -> None:
+        rows = {row.bundle: row for row in self.store.list() if row.state == "dealt"}
+        for bundle in request.bundles:
+            row = rows.get(bundle)
+            if row is None or self._owner(row.plan) != peer_id(channel):
+                raise BundleSpent(f"bundle {bundle.hex()} is not waiting here for this server")
+        for bundle in request.bundles:
+            plan, _ = self._plan(rows[bundle].plan)
+            parts = self.store.parts(bundle)
+            seeds = Seeds(Seed(bytes(parts["client"])), Seed(bytes(parts["server"])))
+            send_bundle(channel, plan, bundle, rows[bundle].peer, seeds, SERVER, {}, self._threads)
+        channel.recv_message(Done)
+        for bundle in request.bundles:
+            self.store.erase(bundle)
+
+    def _expand(self, plan: Plan, owner: str) -> material.Tensors:
+        """The matrices A of a plan, kept for the plans used last."""
+        with self._lock:
+            if plan.digest not in self._matrices:
+                seed = Seed(self._registrations.seed(registration_for("seed", plan, owner)))
+                self._matrices[plan.digest] = material.matrices(plan, seed, threads=self._threads)
+            self._matrices.move_to_end(plan.digest)
+            while len(self._matrices) > _CACHED:
+                self._matrices.popitem(last=False)
+            return self._matrices[plan.digest]
