@@ -34,13 +34,15 @@ test: $(TEST_VENV)/torch.stamp $(TEST_VENV)/package.stamp
 test-slow: $(TEST_VENV)/torch.stamp $(TEST_VENV)/package.stamp
 	@$(TEST) python -m pytest -m slow --timeout=1800 $(ARGS)
 
+# Every check runs, also after one has failed, so that one run shows everything.
 lint: $(TEST_VENV)/tools.stamp
-	@$(TEST) ruff check --quiet .
-	@$(TEST) ruff format --quiet --check .
-	@$(TEST) mypy --no-error-summary
-	@$(TEST) PYTHONPATH=src lint-imports
-	@$(TEST) python tools/lint.py
-	@echo "lint: clean"
+	@failed=""; check() { $(TEST) "$$@" || failed=yes; }; \
+	check ruff check --quiet --output-format=concise .; \
+	check ruff format --quiet --check --output-format=concise .; \
+	check mypy --no-error-summary; \
+	check env PYTHONPATH=src lint-imports; \
+	check python tools/lint.py; \
+	if [ -n "$$failed" ]; then echo "lint: not clean"; exit 1; fi; echo "lint: clean"
 
 bench: $(TEST_VENV)/torch.stamp $(TEST_VENV)/package.stamp
 	@for script in bench/*.py; do echo "== $$script"; $(TEST) python $$script $(ARGS) || exit 1; done

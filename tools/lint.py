@@ -288,10 +288,12 @@ def markers(source: Source) -> Iterator[Finding]:
     for number, line in enumerate(source.text.splitlines(), 1):
         if match := MARKER.search(line):
             yield source.finding(number, "unfinished", f"{match[0]} marks unfinished work; do it or file an issue.")
-    for node in ast.walk(source.tree if source.in_package else ast.Module(body=[], type_ignores=[])):
-        if isinstance(node, ast.Name) and node.id == "NotImplementedError":
+    raised = [node.exc for node in ast.walk(source.tree) if isinstance(node, ast.Raise) and source.in_package]
+    for error in raised:
+        name = error.func if isinstance(error, ast.Call) else error
+        if isinstance(name, ast.Name) and name.id == "NotImplementedError":
             yield source.finding(
-                node.lineno, "unfinished", "NotImplementedError is a stub; use an ABC or refuse by name."
+                name.lineno, "unfinished", "NotImplementedError is a stub; use an ABC or refuse by name."
             )
 
 

@@ -184,7 +184,9 @@ def test_unfinished_work(word: str) -> None:
 def test_stubs() -> None:
     text = HEAD + "def _f():\n    raise NotImplementedError\n"
     assert rules_hit(text) == [("unfinished", 4)]
+    assert rules_hit(text.replace("Error", "Error()")) == [("unfinished", 4)]
     assert rules_hit(text, "tests/ring/test_a.py") == []
+    assert rules_hit(HEAD + "try:\n    _f()\nexcept NotImplementedError:\n    pass\n") == []
 
 
 @pytest.mark.parametrize(
