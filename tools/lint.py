@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from cpp_functions import cpp_functions
+
 __all__ = ["RULES", "Finding", "Source", "check", "collect", "main"]
 
 FOLDERS = ("src", "cpp", "tools", "bench", "tests", "examples")
@@ -24,7 +26,6 @@ FUNCTION_LINES = 60
 NESTING = 3
 # Written in halves, so that this file does not trip over itself.
 MARKER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
-LABELS = re.compile(r"^(?:\s|\b(?:public|private|protected)\s*:)+")
 VAGUE_WORDS = {"manager", "engine", "context", "helper", "helpers", "util", "utils"}
 VAGUE_STEMS = {"base", "config"}
 TORCH_RANDOM = re.compile(r"rand\w*|normal|bernoulli|multinomial|poisson|Generator|manual_seed|seed|initial_seed")
@@ -117,47 +118,6 @@ def cpp_function_length(source: Source) -> Iterator[Finding]:
         if last - first + 1 > FUNCTION_LINES:
             sentence = f"this function has {last - first + 1} lines, at most {FUNCTION_LINES}; name its parts."
             yield source.finding(first, "function-length", sentence)
-
-
-def cpp_functions(text: str) -> Iterator[tuple[int, int]]:
-    """First and last line of every function body that is not inside another, found by counting braces."""
-    code = blank_cpp(text)
-    scopes: list[int | None] = []  # for every open brace: the first line of the function it opens, or None
-    head = 0
-    for match in re.finditer(r"[{};]", code):
-        here = match.start()
-        if match[0] == "{":
-            header = code[head:here]
-            start = head + len(header) - len(LABELS.sub("", header))
-            inside = any(first is not None for first in scopes)
-            scopes.append(None if inside or not opens_function(header) else code.count("\n", 0, start) + 1)
-        elif match[0] == "}" and scopes:
-            first = scopes.pop()
-            if first is not None:
-                yield first, code.count("\n", 0, here) + 1
-        head = here + 1
-
-
-def blank_cpp(text: str) -> str:
-    """The text with comments, literals and preprocessor lines overwritten by blanks, line breaks kept."""
-    raw, comment, literal = r'R"(\w*)\((?s:.)*?\)\1"', r"//[^\n]*|/\*(?s:.)*?\*/", r'"(?:\\.|[^"\\\n])*"'
-    # A quote behind a digit separates digits (1'000) and opens no character.
-    pattern = rf"{raw}|{comment}|{literal}|(?<![0-9a-fA-F])'(?:\\.|[^'\\\n])+'|(?m:^[ \t]*#(?:\\\n|[^\n])*)"
-    return re.sub(pattern, lambda match: re.sub(r"[^\n]", " ", match[0]), text)
-
-
-def opens_function(header: str) -> bool:
-    """Whether the text before an opening brace is a function's signature, not a type, a namespace or a value."""
-    depth, plain = 0, []
-    for char in re.sub(r"->|<=|>=|<<|>>=", " ", header):
-        depth = max(0, depth + (char == "<") - (char == ">"))
-        plain.append(char if depth == 0 and char != ">" else " ")
-    rest = re.sub(
-        r"\b(?:alignas|__attribute__|requires)\s*\([^()]*(?:\([^()]*\))?[^()]*\)|\btemplate\b", " ", "".join(plain)
-    )
-    words = r"(?:inline|static|typedef|export|public|private|protected|:|\s)*"
-    is_scope = re.match(words + r"\b(?:namespace|class|struct|union|enum)\b", rest)
-    return "(" in rest and is_scope is None and not rest.rstrip().endswith(("=", ",", "("))
 
 
 def nesting(source: Source) -> Iterator[Finding]:
@@ -351,9 +311,20 @@ def environment(source: Source) -> Iterator[Finding]:
             yield source.finding(node.lineno, "environment", "only cli reads the environment; take an argument.")
 
 
+def kernels(source: Source) -> Iterator[Finding]:
+    """Only ring/native.py imports the compiled kernels, so that everything else sees checked and typed functions."""
+    if not source.in_package or source.path == "src/tacit/ring/native.py":
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = getattr(node, "module", None) or ""
+            if any("._native." in f".{module}.{alias.name}." for alias in node.names):
+                yield source.finding(node.lineno, "kernels", "only tacit.ring.native imports _native; call it there.")
+
+
 RULES = (
     *(file_length, function_length, cpp_function_length, nesting, docstrings, all_is_true),
-    *(markers, file_names, randomness, prints, environment),
+    *(markers, file_names, randomness, prints, environment, kernels),
 )
 
 

@@ -13,13 +13,21 @@ ROOT = Path(__file__).resolve().parents[2]
 LATER = "TO" + "DO"
 
 
+TOOLS = ROOT / "tools"
+
+
 def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tacit_style_rules", ROOT / "tools" / "lint.py")
+    """The module, from a script that is in no package and imports its neighbour."""
+    spec = importlib.util.spec_from_file_location("tacit_style_rules", TOOLS / "lint.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(TOOLS))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(TOOLS))
     return module
 
 
@@ -249,6 +257,16 @@ def test_environment() -> None:
     for line in ("_x = os.environ['A']", "_x = os.getenv('A')"):
         assert rules_hit(f"{HEAD}{line}\n") == [("environment", 3)]
         assert rules_hit(f"{HEAD}{line}\n", "src/tacit/cli/bill.py") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import tacit._native", "from tacit import _native", "from tacit._native import prg", "from . import _native"],
+)
+def test_kernels(line: str) -> None:
+    assert rules_hit(f"{HEAD}{line}\n") == [("kernels", 3)]
+    assert rules_hit(f"{HEAD}{line}\n", "src/tacit/ring/native.py") == []
+    assert rules_hit(f"{HEAD}{line.replace('_native', 'ring.native')}\n") == []
 
 
 def test_a_file_that_does_not_parse_is_left_to_ruff() -> None:
