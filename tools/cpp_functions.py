@@ -40,7 +40,7 @@ def blank_cpp(text: str) -> str:
 def opens_function(header: str) -> bool:
     """Whether the text before an opening brace is a function's signature, not a type, a namespace or a value."""
     depth, plain = 0, []
-    for char in re.sub(r"->|<=|>=|<<|>>=", " ", header):
+    for char in re.sub(r"operator\s*[<>=]+|->|<=|>=|<<|>>=", " ", header):
         depth = max(0, depth + (char == "<") - (char == ">"))
         plain.append(char if depth == 0 and char != ">" else " ")
     rest = re.sub(

@@ -69,6 +69,7 @@ def test_method_length_and_nested_function_length() -> None:
 
 CPP_LONG = {
     "plain": ("int f(int a) {\n", "}\n"),
+    "operator": ("bool operator<(const A& a, const A& b) {\n", "}\n"),
     "in a namespace": ("namespace a::b {\nint f(int a) {\n", "}\n}\n"),
     "template": ("template <typename T, class U>\nauto f(T a) -> std::vector<U> {\n", "}\n"),
     "method": ("class A {\n public:\n  int f() const noexcept {\n", "}\n};\n"),
