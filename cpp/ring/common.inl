@@ -1,0 +1,37 @@
+// Loops that only need the compiler's vectoriser. Each tier includes this inside its own unnamed namespace, so that no
+// tier's code can be linked into another's: never call an inline library function from here.
+
+void add(std::size_t n, const u64* __restrict a, const u64* __restrict b, u64* __restrict out) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = a[i] + b[i];
+}
+
+void sub(std::size_t n, const u64* __restrict a, const u64* __restrict b, u64* __restrict out) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = a[i] - b[i];
+}
+
+void scale(std::size_t n, const u64* __restrict a, u64 s, u64* __restrict out) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = a[i] * s;
+}
+
+void axpy(std::size_t n, u64 w, const u64* __restrict x, std::size_t step, u64* __restrict out) {
+  if (step == 1) {
+    for (std::size_t i = 0; i < n; ++i) out[i] += w * x[i];
+    return;
+  }
+  for (std::size_t i = 0; i < n; ++i) out[i] += w * x[i * step];
+}
+
+void gather(std::size_t depth, const u64* __restrict x, const std::size_t* __restrict offset, const Run* runs,
+            std::size_t count, std::size_t width, u64* __restrict panel) {
+  std::size_t covered = 0;
+  for (std::size_t r = 0; r < count; ++r) covered += runs[r].len;
+  for (std::size_t k = 0; k < depth; ++k, panel += width) {
+    const u64* from = x + offset[k];
+    for (std::size_t r = 0; r < count; ++r) {
+      const u64* src = from + runs[r].src;
+      u64* dst = panel + runs[r].dst;
+      for (std::size_t j = 0; j < runs[r].len; ++j) dst[j] = src[j];
+    }
+    for (std::size_t j = covered; j < width; ++j) panel[j] = 0;
+  }
+}

@@ -1,0 +1,82 @@
+#include "ring/dense.h"
+
+#include "ring/product.h"
+
+namespace tacit {
+namespace {
+
+constexpr std::size_t kDotCols = 4;
+constexpr std::size_t kDotRows = 4;
+
+// The right operand as a matrix whose entry (k, n) is at k * row + n * col.
+struct Matrix {
+  const u64* data;
+  std::size_t row;
+  std::size_t col;
+
+  void pack(const RingKernels&, std::size_t, std::size_t k0, std::size_t depth, std::size_t col0, std::size_t cols,
+            std::size_t width, u64* dst) const {
+    for (std::size_t k = 0; k < depth; ++k, dst += width) {
+      const u64* src = data + (k0 + k) * row + col0 * col;
+      for (std::size_t j = 0; j < cols; ++j) dst[j] = src[j * col];
+      for (std::size_t j = cols; j < width; ++j) dst[j] = 0;
+    }
+  }
+};
+
+// A few inputs against many weights: memory-bound, so each weight is read once and nothing is packed.
+void thin(const RingKernels& kernels, int threads, std::size_t batch, std::size_t inputs, std::size_t outputs,
+          const u64* x, const u64* w, const u64* init, u64* out) {
+  const double ns = static_cast<double>(inputs) * static_cast<double>(outputs) * 0.5;
+  share(workers_for(threads, outputs, ns), outputs, [&](int, std::size_t begin, std::size_t end) {
+    u64 sums[kDotRows * kDotCols];
+    for (std::size_t o = begin; o < end; o += kDotRows) {
+      const std::size_t rows = std::min(kDotRows, end - o);
+      kernels.dot(inputs, w + o * inputs, inputs, rows, x, inputs, batch, sums);
+      for (std::size_t i = 0; i < rows * batch; ++i) {
+        const std::size_t to = i % batch * outputs + o + i / batch;
+        out[to] = sums[i] + (init == nullptr ? 0 : init[to]);
+      }
+    }
+  });
+}
+
+template <class Run>
+void elementwise(int threads, std::size_t n, const Run& run) {
+  share(workers_for(threads, n, static_cast<double>(n)), n,
+        [&](int, std::size_t begin, std::size_t end) { run(begin, end - begin); });
+}
+
+}  // namespace
+
+Status matmul(Tier tier, int threads, std::size_t rows, std::size_t depth, std::size_t cols, const u64* a, const u64* b,
+              u64* out) {
+  const Product p{rows, cols, depth, 1, a, nullptr, out, 0, {cols, std::max(cols, std::size_t{1}), 0, 1}};
+  return run_product(p, ring_kernels(tier), Matrix{b, cols, 1}, threads);
+}
+
+Status linear(Tier tier, int threads, std::size_t batch, std::size_t inputs, std::size_t outputs, const u64* x,
+              const u64* w, const u64* init, u64* out) {
+  const RingKernels& kernels = ring_kernels(tier);
+  if (batch == 0 || outputs == 0) return ok();
+  if (batch <= kDotCols) {
+    thin(kernels, threads, batch, inputs, outputs, x, w, init, out);
+    return ok();
+  }
+  const Product p{outputs, batch, inputs, 1, w, init, out, 0, {1, batch, 0, outputs}};
+  return run_product(p, kernels, Matrix{x, 1, inputs}, threads);
+}
+
+void add(Tier tier, int threads, std::size_t n, const u64* a, const u64* b, u64* out) {
+  elementwise(threads, n, [&](std::size_t i, std::size_t count) { ring_kernels(tier).add(count, a + i, b + i, out + i); });
+}
+
+void sub(Tier tier, int threads, std::size_t n, const u64* a, const u64* b, u64* out) {
+  elementwise(threads, n, [&](std::size_t i, std::size_t count) { ring_kernels(tier).sub(count, a + i, b + i, out + i); });
+}
+
+void scale(Tier tier, int threads, std::size_t n, const u64* a, u64 s, u64* out) {
+  elementwise(threads, n, [&](std::size_t i, std::size_t count) { ring_kernels(tier).scale(count, a + i, s, out + i); });
+}
+
+}  // namespace tacit

@@ -1,0 +1,55 @@
+from numpy import uint8, uint64
+from numpy.typing import NDArray
+
+def tiers() -> list[str]: ...
+def version() -> int: ...
+def matmul(a: NDArray[uint64], b: NDArray[uint64], *, threads: int = 1, tier: str = "") -> NDArray[uint64]: ...
+def linear(
+    x: NDArray[uint64], w: NDArray[uint64], init: NDArray[uint64] | None = None, *, threads: int = 1, tier: str = ""
+) -> NDArray[uint64]: ...
+def conv2d(
+    x: NDArray[uint64],
+    w: NDArray[uint64],
+    init: NDArray[uint64] | None = None,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint64]: ...
+def add(a: NDArray[uint64], b: NDArray[uint64], *, threads: int = 1, tier: str = "") -> NDArray[uint64]: ...
+def sub(a: NDArray[uint64], b: NDArray[uint64], *, threads: int = 1, tier: str = "") -> NDArray[uint64]: ...
+def scale(a: NDArray[uint64], s: int, *, threads: int = 1, tier: str = "") -> NDArray[uint64]: ...
+def pack(values: NDArray[uint64], bits: int, *, threads: int = 1, tier: str = "") -> NDArray[uint8]: ...
+def unpack(data: NDArray[uint8], bits: int, count: int, *, threads: int = 1, tier: str = "") -> NDArray[uint64]: ...
+def prg(
+    key: bytes, nonce: int, first: int, count: int, *, threads: int = 1, tier: str = ""
+) -> NDArray[uint64]: ...
+def powers(
+    lam: NDArray[uint64], k: int, p: int, degree: int, key: bytes, nonce: int, *, threads: int = 1, tier: str = ""
+) -> NDArray[uint64]: ...
+def poly_client(
+    opened: NDArray[uint64],
+    k: int,
+    p: int,
+    coeffs: NDArray[uint64],
+    trunc: int,
+    key: bytes,
+    nonce: int,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint64]: ...
+def poly_server(
+    opened: NDArray[uint64],
+    k: int,
+    p: int,
+    coeffs: NDArray[uint64],
+    trunc: int,
+    powers: NDArray[uint64],
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint64]: ...

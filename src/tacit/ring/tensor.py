@@ -1,0 +1,40 @@
+"""Arrays of ring elements: reduction to k bits and the signed numbers they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.errors import InvalidInput
+from tacit.ring.native import Words
+
+__all__ = ["centered", "mask", "modulus_mask", "wrap"]
+
+
+def modulus_mask(bits: int) -> np.uint64:
+    """2^bits - 1 as a word, for bits of 1 to 64.
+
+    Raises:
+        InvalidInput: another width.
+    """
+    if not 1 <= bits <= 64:
+        raise InvalidInput(f"a ring of {bits} bits does not exist here: use 1 to 64")
+    return np.uint64((1 << bits) - 1)
+
+
+def mask(values: Words, bits: int) -> Words:
+    """The elements mod 2^bits, of the same shape."""
+    return np.asarray(np.bitwise_and(values, modulus_mask(bits)), dtype=np.uint64)
+
+
+def centered(values: Words, bits: int) -> NDArray[np.int64]:
+    """The representative of each element mod 2^bits in [-2^(bits-1), 2^(bits-1)), of the same shape."""
+    modulus_mask(bits)
+    unused = np.uint64(64 - bits)
+    high = np.left_shift(np.asarray(values, dtype=np.uint64), unused)
+    return np.asarray(np.right_shift(high.view(np.int64), np.int64(unused)), dtype=np.int64)
+
+
+def wrap(values: NDArray[np.int64], bits: int) -> Words:
+    """Signed integers as elements mod 2^bits, of the same shape."""
+    return mask(np.ascontiguousarray(values, dtype=np.int64).view(np.uint64).reshape(np.shape(values)), bits)
