@@ -9,6 +9,7 @@ from typing import Any
 from tacit.net.shaper import Link
 from tacit.plan.cost import Rates, transfer_seconds
 from tacit.plan.plan import Plan, walk_wires
+from tacit.ring.prg import SEED_BYTES
 from tacit.secure.cost import PHASES, Cost, Message, Phase
 from tacit.secure.session import Session, Step
 from tacit.secure.share import CLIENT, DEALER, SERVER
@@ -95,6 +96,22 @@ class Bill:
         )
         return work + transfer_seconds(self.link, _turns(online), total)
 
+    def __str__(self) -> str:
+        d = self.data()
+        lines = [f"{'layer':<24} {'ops':<24} {'ring':>4} {'steps':>5} {'bytes online':>13} {'stored':>12} {'ms':>8}"]
+        for row, r in zip(self.rows, d["layers"], strict=True):
+            online = sum(row.sent("online", rank) for rank in (CLIENT, SERVER))
+            lines.append(
+                f"{r['layer'][:24]:<24} {r['ops'][:24]:<24} {r['ring']:>4} {r['online_steps']:>5} {online:>13,} "
+                f"{r['stored_bytes']:>12,} {1e3 * r['predicted_seconds']:>8.2f}"
+            )
+        lines.append(
+            f"{self.link.name}: {d['online_steps']} one-way steps, {self.sent('online', CLIENT):,} B from the client, "
+            f"{self.sent('online', SERVER):,} B from the server, {1e3 * self.seconds():.1f} ms predicted; "
+            f"material {self.stored(CLIENT) + self.stored(SERVER):,} B; gross error below {self.failure:.2g}"
+        )
+        return "\n".join(lines)
+
     def data(self) -> dict[str, Any]:
         """The bill as JSON data with stable keys."""
         return {
@@ -140,6 +157,19 @@ def _row(node: str, parts: list[tuple[Step, Cost]], ring: int) -> Row:
     return Row(node, ops, ring, total.messages, stored, total.macs, total.evaluations, total.failure, sites)
 
 
+_SEEDS = Row(
+    "(bundle)",
+    "seeds",
+    0,
+    (Message("deal", DEALER, CLIENT, SEED_BYTES), Message("deal", DEALER, SERVER, SEED_BYTES)),
+    (SEED_BYTES, SEED_BYTES),
+    0,
+    0,
+    0.0,
+    0,
+)
+
+
 def make_bill(plan: Plan, link: Link, rates: Rates | None = None) -> Bill:
     """The bill of `plan` on `link`, one row per layer of the model in the order of the run."""
     dry = Session("dry", 0)
@@ -150,4 +180,6 @@ def make_bill(plan: Plan, link: Link, rates: Rates | None = None) -> Bill:
             groups.append((step.node, []))
         groups[-1][1].append((step, cost))
     rows = tuple(_row(node, parts, rings[parts[-1][0].site]) for node, parts in groups)
+    if any(m.phase == "deal" for row in rows for m in row.messages):
+        rows = (_SEEDS, *rows)
     return Bill(rows, link, rates or Rates(), plan.batch)

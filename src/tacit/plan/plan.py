@@ -6,18 +6,24 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tacit import ops
 from tacit.ir.graph import Graph
+from tacit.net.shaper import Link, parse_link
 from tacit.secure.protocol import load_protocol
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Wire
 from tacit.secure.threat import Disclosure, disclose
 
-__all__ = ["Plan", "walk_wires"]
+if TYPE_CHECKING:
+    from tacit.plan.bill import Bill
+    from tacit.plan.cost import Rates
+
+__all__ = ["FORMAT", "Plan", "run_step", "walk_wires"]
 
 #: Counts changes of the plan's format and of the meaning of its steps; parties with different numbers refuse each other.
 FORMAT = 1
@@ -120,3 +126,21 @@ class Plan:
     def batch(self) -> int:
         """Examples in one run."""
         return next(iter(self.inputs.values())).shape[0]
+
+    def bill(self, network: str | Link = "loopback", *, rates: Rates | None = None) -> Bill:
+        """The exact cost of one run and its predicted time on `network` ("lan", "wan", "100mbit/40ms" or a Link)."""
+        from tacit.plan.bill import make_bill
+
+        return make_bill(self, parse_link(network) if isinstance(network, str) else network, rates)
+
+    def save(self, path: str | Path) -> None:
+        """Write the owner's file, with weights, readable by its user alone."""
+        from tacit.plan.save import save_owner
+
+        save_owner(self, path)
+
+    def save_public(self, path: str | Path) -> None:
+        """Write the public half, for clients and the dealer."""
+        from tacit.plan.save import save_public
+
+        save_public(self, path)

@@ -19,8 +19,8 @@ from tacit.run import material
 from tacit.run.dealing import peer_id, send_bundle
 from tacit.run.handshake import Batch, DealRequest, Done, Enlist, Enlisted, Fetch, greet
 from tacit.secure.share import CLIENT, SERVER
-from tacit.serve.home import Home, registration_for
-from tacit.serve.listen import Limits
+from tacit.service.home import Home, registration_for
+from tacit.service.listen import Limits
 
 __all__ = ["Dealer"]
 

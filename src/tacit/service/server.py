@@ -18,10 +18,10 @@ from tacit.run.online import load_parts, needs_material, run_as_server
 from tacit.run.priming import prime_as_server
 from tacit.run.register import send_differences
 from tacit.secure.share import SERVER
-from tacit.serve.home import Home
-from tacit.serve.hosted import Hosted
-from tacit.serve.listen import Limits
-from tacit.serve.metrics import Metrics
+from tacit.service.home import Home
+from tacit.service.hosted import Hosted
+from tacit.service.listen import Limits
+from tacit.service.metrics import Metrics
 
 __all__ = ["Server"]
 

@@ -17,7 +17,7 @@ from tacit.run import material
 from tacit.run.dealing import peer_id
 from tacit.run.handshake import Enlist, Enlisted
 from tacit.run.register import packed_difference
-from tacit.serve.home import registration_for
+from tacit.service.home import registration_for
 
 __all__ = ["Hosted", "enlist"]
 

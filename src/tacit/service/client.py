@@ -25,8 +25,8 @@ from tacit.run.online import load_parts, needs_material, run_as_client
 from tacit.run.priming import prime_as_client
 from tacit.run.register import difference_wire, part_name, receive_differences
 from tacit.secure.share import Words
-from tacit.serve.consent import check_dealer, check_plan
-from tacit.serve.home import Home, registration_for
+from tacit.service.consent import check_dealer, check_plan
+from tacit.service.home import Home, registration_for
 
 __all__ = ["Client", "Spent"]
 

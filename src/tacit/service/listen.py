@@ -12,10 +12,11 @@ from tacit.errors import ChannelClosed, ChannelError, ChannelTimeout, InvalidInp
 from tacit.net import tcp, tls
 from tacit.net.address import Address
 from tacit.net.channel import Channel
+from tacit.net.shaper import LOOPBACK, Link, Shaped
 
-__all__ = ["Limits", "Service"]
+__all__ = ["Limits", "Service", "shape"]
 
-log = logging.getLogger("tacit.serve")
+log = logging.getLogger("tacit.service")
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,29 @@ class Limits:
             raise InvalidInput("limits must be positive: peers up to 10000, seconds up to a million")
 
 
+def shape(channel: Channel, link: Link) -> Channel:
+    """The channel with what it sends delayed as `link` would; both parties shape their end."""
+    if link != LOOPBACK:
+        channel.transport = Shaped(channel.transport, link)
+    return channel
+
+
 class Service:
     """Accepts peers at host:port and runs `handle(channel)` for each in a thread of its own.
 
-    home is None for plain TCP (no encryption, no certificates), which callers must ask for explicitly.
+    link emulates a slower line; home is None for plain TCP (no encryption, no certificates), which callers must ask for explicitly.
     """
 
     def __init__(
-        self, handle: Callable[[Channel], None], home: Path | None, host: str, port: int, limits: Limits | None = None
+        self,
+        handle: Callable[[Channel], None],
+        home: Path | None,
+        host: str,
+        port: int,
+        limits: Limits | None = None,
+        link: Link = LOOPBACK,
     ) -> None:
-        self._handle = handle
+        self._handle, self._link = handle, link
         self._limits = limits or Limits()
         self._listener = tcp.Listener(host, port) if home is None else tls.Listener(home, host, port)
         self._slots = threading.BoundedSemaphore(self._limits.peers)
@@ -103,6 +117,7 @@ class Service:
 
     def _talk(self, incoming: tcp.Incoming) -> None:
         with incoming.open() as channel:
+            shape(channel, self._link)
             channel.set_timeout(self._limits.step_s)
             with self._lock:
                 self._open.add(channel)
