@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +48,7 @@ def _from_path(path: Path, example: Any) -> Graph:
 
         shape = getattr(example, "shape", None)
         return from_onnx(path, batch=int(shape[0]) if shape else 1)
-    return _from_pt2(path)
-
-
-def _from_pt2(path: Path) -> Graph:
-    import torch
-
+    from tacit.front.pt2 import read_program
     from tacit.front.torch import from_exported
 
-    if not zipfile.is_zipfile(path):
-        raise InvalidFile(f"{path.name} is truncated or not a file of torch.export.save")
-    try:
-        program = torch.export.load(path)
-    except Exception as error:
-        raise InvalidFile(
-            f"{path.name} cannot be read by torch.export.load ({type(error).__name__}); export it again"
-        ) from error
-    return from_exported(program)
+    return from_exported(read_program(path))

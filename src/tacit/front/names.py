@@ -54,6 +54,7 @@ PASSING: Mapping[str, Adapter] = {
     "aten.detach.default": _same,
     "aten.lift_fresh_copy.default": _same,
     "aten.dropout.default": _dropout,
+    "aten.native_dropout.default": _dropout,
     "aten.feature_dropout.default": _dropout,
     "aten.alpha_dropout.default": _dropout,
     "aten.feature_alpha_dropout.default": _dropout,
@@ -73,113 +74,142 @@ _REASONS: tuple[Reason, ...] = (
         "replace",
         "a comparison-based activation",
         _POLYNOMIAL,
-        "relu relu6 leaky_relu prelu _prelu_kernel rrelu rrelu_with_noise hardtanh hardswish hardsigmoid hardshrink "
-        "softshrink threshold elu selu celu clamp clamp_min"
-        "clamp_max abs sign maximum minimum Relu LeakyRelu PRelu Elu Selu Celu Clip Abs Sign HardSigmoid HardSwish "
-        "ThresholdedRelu Max Min",
+        """
+        relu relu6 leaky_relu prelu _prelu_kernel rrelu rrelu_with_noise hardtanh hardswish hardsigmoid hardshrink
+        softshrink threshold elu selu celu clamp clamp_min clamp_max abs sign maximum minimum Relu LeakyRelu PRelu
+        Elu Selu Celu Clip Abs Sign HardSigmoid HardSwish ThresholdedRelu Max Min
+        """,
     ),
     (
         "replace",
         "a transcendental activation",
         _POLYNOMIAL,
-        "sigmoid log_sigmoid log_sigmoid_forward tanh gelu silu mish softplus softsign erf glu "
-        "Sigmoid Tanh Gelu Mish Softplus Softsign Erf Swish",
+        """
+        sigmoid log_sigmoid log_sigmoid_forward tanh gelu silu mish softplus erf glu Sigmoid Tanh Gelu Mish Softplus
+        Softsign Erf Swish
+        """,
     ),
     (
         "replace",
         "a maximum over windows",
         "Use average pooling, or wait for the fss protocol.",
-        "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices adaptive_max_pool1d "
-        "adaptive_max_pool2d MaxPool GlobalMaxPool",
+        """
+        max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices adaptive_max_pool1d
+        adaptive_max_pool2d MaxPool GlobalMaxPool
+        """,
     ),
     (
         "replace",
         "a softmax",
         "As the last layer, leave it to the client, which gets the logits; elsewhere, wait for the fss protocol.",
-        "softmax _softmax log_softmax _log_softmax Softmax LogSoftmax",
+        """
+        softmax _softmax log_softmax _log_softmax Softmax LogSoftmax
+        """,
     ),
     (
         "replace",
         "a norm whose statistics come from the query",
         "Train with batch norm, which folds into the layer before it, or wait for the fss protocol.",
-        "layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm _fused_rms_norm "
-        "batch_norm local_response_norm"
-        "LayerNormalization GroupNormalization InstanceNormalization RMSNormalization LRN MeanVarianceNormalization "
-        "LpNormalization",
+        """
+        layer_norm native_layer_norm _native_batch_norm_legit group_norm native_group_norm instance_norm rms_norm
+        _fused_rms_norm batch_norm local_response_norm LayerNormalization GroupNormalization InstanceNormalization
+        RMSNormalization LRN MeanVarianceNormalization LpNormalization
+        """,
     ),
     (
         "not yet",
         "a lookup by a secret index",
         "Embed on the client, or give one-hot inputs to a linear layer.",
-        "embedding embedding_bag gather index index_select index_put scatter take Gather GatherElements GatherND "
-        "Scatter ScatterND ScatterElements OneHot",
+        """
+        embedding embedding_bag gather index index_select index_put scatter take Gather GatherElements GatherND
+        Scatter ScatterND ScatterElements OneHot
+        """,
     ),
     (
         "not yet",
         "a part of an array",
         "Slices are not taken in this version; give the parts to the model as separate inputs or use separate layers.",
-        "slice select narrow split split_with_sizes chunk unbind tensor_split Slice Split",
+        """
+        slice select narrow split split_with_sizes chunk unbind tensor_split Slice Split
+        """,
     ),
     (
         "not yet",
         "a product of two activations",
         "Two secrets need the fss protocol's triples; only constant factors are taken.",
-        "bmm baddbmm einsum scaled_dot_product_attention dot outer Einsum Attention MultiHeadAttention",
+        """
+        bmm baddbmm einsum scaled_dot_product_attention dot outer Einsum Attention
+        """,
     ),
     (
         "not yet",
         "a recurrent layer",
         "Unroll it with polynomial activations, or use convolutions over time.",
-        "lstm gru rnn_tanh rnn_relu LSTM GRU RNN",
+        """
+        lstm gru rnn_tanh rnn_relu LSTM GRU RNN
+        """,
     ),
     (
         "not yet",
         "an upsampling or transposed convolution",
         "Use layers that keep or shrink the image.",
-        "conv_transpose1d conv_transpose2d conv_transpose3d upsample_nearest2d upsample_bilinear2d upsample_nearest1d "
-        "upsample_linear1d upsample_bicubic2d pixel_shuffle ConvTranspose Resize Upsample DepthToSpace SpaceToDepth",
+        """
+        conv_transpose1d conv_transpose2d conv_transpose3d upsample_nearest2d upsample_bilinear2d upsample_nearest1d
+        upsample_linear1d upsample_bicubic2d pixel_shuffle ConvTranspose Resize Upsample DepthToSpace SpaceToDepth
+        """,
     ),
     (
         "replace",
         "a root, quotient or transcendental function",
         "Approximate it by a polynomial with public coefficients.",
-        "sqrt rsqrt reciprocal exp expm1 log log1p log2 sin cos tan atan pow var std norm linalg_vector_norm cumsum "
-        "Sqrt Reciprocal Exp Log Sin Cos Tan Atan ReduceL2 ReduceL1 ReduceLogSumExp",
+        """
+        sqrt rsqrt reciprocal exp expm1 log log1p log2 sin cos tan atan pow var std norm linalg_vector_norm cumsum
+        Sqrt Reciprocal Exp Log Sin Cos Tan Atan ReduceL2 ReduceL1 ReduceLogSumExp
+        """,
     ),
     (
         "replace",
         "a maximum, an order or an index of the largest value",
         "Return the values and let the client choose, or wait for the fss protocol.",
-        "argmax argmin max min amax amin aminmax topk sort argsort median kthvalue ArgMax ArgMin TopK ReduceMax "
-        "ReduceMin Hardmax",
+        """
+        argmax argmin max min amax amin aminmax topk sort argsort median kthvalue ArgMax ArgMin TopK ReduceMax
+        ReduceMin Hardmax
+        """,
     ),
     (
         "not yet",
         "a comparison or selection by secret values",
         "Make the model free of conditions on its input, or wait for the fss protocol.",
-        "where gt ge lt le eq ne logical_not logical_and logical_or masked_fill bitwise_not Where Greater "
-        "GreaterOrEqual Less LessOrEqual Equal Not And Or",
+        """
+        where gt ge lt le eq ne logical_not logical_and logical_or masked_fill bitwise_not Where Greater
+        GreaterOrEqual Less LessOrEqual Equal Not And Or
+        """,
     ),
     (
         "never",
         "a shape that depends on the data",
         "Shapes are public, so they cannot follow the secret input; use fixed sizes.",
-        "nonzero masked_select unique unique2 _unique2 item _local_scalar_dense repeat_interleave NonZero Unique "
-        "Compress NonMaxSuppression",
+        """
+        nonzero masked_select _unique2 item _local_scalar_dense repeat_interleave NonZero Unique Compress
+        NonMaxSuppression
+        """,
     ),
     (
         "never",
         "control flow that depends on the data",
         "Both branches would have to run; write the model without conditions and loops on its input.",
-        "cond while_loop map scan If Loop Scan",
+        """
+        cond while_loop map scan If Loop Scan
+        """,
     ),
     (
         "never",
         "a random operation",
         "Inference must be a function of its input; remove the random part.",
-        "rand randn randint rand_like randn_like randint_like bernoulli multinomial normal uniform native_dropout "
-        "RandomNormal RandomNormalLike RandomUniform"
-        "RandomUniformLike Bernoulli Multinomial",
+        """
+        rand randn randint rand_like randn_like randint_like bernoulli multinomial normal uniform RandomNormal
+        RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial
+        """,
     ),
 )
 

@@ -29,13 +29,12 @@ def from_torch(model: torch.nn.Module, example: torch.Tensor | tuple[torch.Tenso
     """The Graph of `model` in evaluation mode, for inputs of exactly the example's shapes (batch included).
 
     The model is not changed. Weights of any floating type are accepted and rounded to float32 after norms are folded.
-    Raises
-    InvalidInput when torch.export cannot trace the model, and Refused with every problem of a model that can be traced.
+    Raises InvalidInput when torch.export cannot trace the model, and Refused with every problem of one that it can.
     """
     examples = example if isinstance(example, tuple) else (example,)
     if not isinstance(model, torch.nn.Module) or not all(isinstance(x, torch.Tensor) for x in examples) or not examples:
         raise InvalidInput("from_torch takes a torch.nn.Module and an example that is a tensor or a tuple of tensors")
-    with _evaluation(model), torch.no_grad():
+    with _evaluation(model), torch.no_grad(), _quiet():
         try:
             program = torch.export.export(model, examples, strict=False)
         except Exception as error:
@@ -51,13 +50,20 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
 
     Raises InvalidInput and Refused.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own deprecations, which the caller can do nothing about
+    with _quiet():
         try:
             functional = program.run_decompositions({})
         except Exception as error:
             raise InvalidInput(f"torch.export cannot rewrite this program: {_sentence(error)}") from error
-    return _Import(functional).run()
+        return _Import(functional).run()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings: those of a trace are torch's own, and the caller can do nothing about them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
