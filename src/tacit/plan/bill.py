@@ -1,4 +1,6 @@
-"""The Bill: steps, bytes, material, failure bound and predicted seconds, per layer and phase, found by the dry reading."""
+"""The Bill: steps, bytes, material, failure bound and predicted seconds, per layer and phase, found by the dry
+reading.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _NAMES = {CLIENT: "client", SERVER: "server", DEALER: "dealer"}
 
 @dataclass(frozen=True)
 class Row:
-    """What the steps of one layer cost. `sent[phase][rank]` are frame bytes above TLS; `stored[rank]` bytes of material."""
+    """What the steps of one layer cost. `sent[phase][rank]` are frame bytes above TLS; `stored[rank]` bytes of
+    material.
+    """
 
     node: str
     ops: str

@@ -28,7 +28,7 @@ def proven_bounds(graph: Graph, input_bound: float) -> dict[str, float]:
         if node.op == "input":
             bounds[node.id] = input_bound
             continue
-        weights = {name: graph.weights[key] for name, key in node.weights.items()}
+        weights = {name: np.asarray(graph.weights[key], np.float64) for name, key in node.weights.items()}
         bounds[node.id] = ops.load(node.op).bound(node.attrs, weights, *(bounds[i] for i in node.inputs))
     return bounds
 

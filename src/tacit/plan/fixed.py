@@ -39,7 +39,8 @@ def max_abs(coeffs: list[Fraction], bound: float) -> Fraction:
 class Fitted:
     """A polynomial in integers: opened value >> shift, coefficients at 2^q, then >> trunc.
 
-    value_bits is log2 of the largest magnitude before truncation; error the largest deviation of the result from P at the
+    value_bits is log2 of the largest magnitude before truncation; error the largest deviation of the result from P
+    at the
     tag, in real units, over the observed range.
     """
 
@@ -84,7 +85,8 @@ def fit_polynomial(
 ) -> Fitted:
     """Integers for the polynomial `coeffs` (a_0 first) on values at `scale` within `bound`, result at 2^out_bits.
 
-    n·f' + c + log2|P| <= 128 - failure_bits is kept by lowering the tag's precision f', where that costs least accuracy over the
+    n·f' + c + log2|P| <= 128 - failure_bits is kept by lowering the tag's precision f', where that costs least
+    accuracy over the
     values `seen`. InvalidInput if no precision works.
     """
     limit = 128 - failure_bits
@@ -95,7 +97,8 @@ def fit_polynomial(
     found = [t for t in tries if t is not None]
     if not found:
         raise InvalidInput(
-            f"a polynomial of degree {len(coeffs) - 1} on values up to {bound:g} does not fit in 128 bits; train for a smaller "
+            f"a polynomial of degree {len(coeffs) - 1} on values up to {bound:g} does not fit in 128 bits; "
+            f"train for a smaller "
             "range, lower the degree, or lower policy.input_bits"
         )
     return min(found, key=lambda f: (f.error, -f.shift))

@@ -1,4 +1,6 @@
-"""Placement: a Graph becomes steps that the protocols can run, with scales, rings, remasks and openings where needed."""
+"""Placement: a Graph becomes steps that the protocols can run, with scales, rings, remasks and openings where
+needed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from tacit.plan.policy import RINGS, Policy
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Wire
 
-__all__ = ["Placement", "place"]
+__all__ = ["Placement", "assign_rings", "place"]
 
 _RENAMED = {"gain": "weight", "offset": "bias"}
 _LINEAR = ("linear", "conv", "affine")

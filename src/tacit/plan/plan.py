@@ -1,4 +1,6 @@
-"""The Plan: a checked list of steps both parties walk in the same order, with the owner's graph beside it or without."""
+"""The Plan: a checked list of steps both parties walk in the same order, with the owner's graph beside it or
+without.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Plan", "run_step", "walk_wires"]
 
-#: Counts changes of the plan's format and of the meaning of its steps; parties with different numbers refuse each other.
+#: Counts changes of the plan's format and of the meaning of its steps; parties with different numbers refuse each
+# other.
 FORMAT = 1
 
 
 def run_step(s: Session, step: Step, operands: list[Share]) -> Share:
-    """One step in the session's reading: the protocol's own kernel of that name if it has one, else the op's program."""
+    """One step in the session's reading: the protocol's own kernel of that name if it has one, else the op's
+    program.
+    """
     s.step, s.protocol = step, load_protocol(step.protocol)
     native = s.protocol.kernels.get(step.op)
     return native(s, *operands) if native else ops.load(step.op).lower(s, *operands)

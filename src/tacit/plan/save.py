@@ -1,4 +1,6 @@
-"""`.tacit` files: safetensors with the plan as checked JSON; an owner's file has the graph and weights, a public one has not."""
+"""`.tacit` files: safetensors with the plan as checked JSON; an owner's file has the graph and weights, a
+public one has not.
+"""
 
 from __future__ import annotations
 
@@ -219,7 +221,14 @@ def _with_graph(plan: Plan, raw: str, tensors: dict[str, Any], where: str) -> Pl
         )
         graph = Graph(nodes, tuple(owner.outputs), tensors)
         full = Plan(
-            plan.steps, plan.inputs, plan.ranges, plan.settings, plan.commitment, plan.salt, graph, bytes.fromhex(owner.opening)
+            plan.steps,
+            plan.inputs,
+            plan.ranges,
+            plan.settings,
+            plan.commitment,
+            plan.salt,
+            graph,
+            bytes.fromhex(owner.opening),
         )
         assert full.opening is not None
         actual = commit(integer_weights(full), full.opening)

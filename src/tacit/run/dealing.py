@@ -1,10 +1,10 @@
 """Dealing over the wire: the dealer makes each party's parts of a bundle from one pair of seeds and sends them.
 
-    client -> dealer   DealRequest(plan, server, count)
-    dealer -> client   Batch(count), then per bundle: Bundle(id, server), seed, parts in the plan's order
-    server -> dealer   Fetch(ids)
-    dealer -> server   per bundle: Bundle(id, client), seed, parts in the plan's order
-    both   -> dealer   Done, when everything is durable at them
+client -> dealer   DealRequest(plan, server, count)
+dealer -> client   Batch(count), then per bundle: Bundle(id, server), seed, parts in the plan's order
+server -> dealer   Fetch(ids)
+dealer -> server   per bundle: Bundle(id, client), seed, parts in the plan's order
+both   -> dealer   Done, when everything is durable at them
 """
 
 from __future__ import annotations
@@ -38,7 +38,14 @@ def peer_id(channel: Channel) -> str:
 
 
 def send_bundle(
-    channel: Channel, plan: Plan, bundle: bytes, peer: str, seeds: Seeds, rank: int, matrices: material.Tensors, threads: int
+    channel: Channel,
+    plan: Plan,
+    bundle: bytes,
+    peer: str,
+    seeds: Seeds,
+    rank: int,
+    matrices: material.Tensors,
+    threads: int,
 ) -> None:
     """The dealer's side of one bundle for party `rank`; `peer` is the other party's fingerprint."""
     parts = material.deal(plan, seeds, rank, matrices, threads=threads)

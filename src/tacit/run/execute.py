@@ -15,7 +15,7 @@ from tacit.ring.fixed import decode, encode
 from tacit.secure.session import Session
 from tacit.secure.share import Share, Words
 
-__all__ = ["decode_outputs", "encode_inputs", "walk"]
+__all__ = ["as_floats", "decode_outputs", "encode_inputs", "walk"]
 
 Progress = Callable[[int, int], None]
 
@@ -57,7 +57,8 @@ def encode_inputs(plan: Plan, xs: Sequence[Any]) -> dict[int, Words]:
         value = as_floats(x, f"input {number}")
         if value.shape != wire.shape:
             raise InvalidInput(
-                f"input {number} has shape {value.shape}, the model takes {wire.shape} (batch first); reshape or recompile"
+                f"input {number} has shape {value.shape}, the model takes {wire.shape} (batch first); reshape "
+                f"or recompile"
             )
         limit = float(Fraction(2) ** (wire.ring - 2) / wire.scale)
         if float(np.abs(value).max(initial=0.0)) >= limit:

@@ -183,8 +183,6 @@ class Done(Message, frozen=True, kw_only=True):
     """The last step of an exchange is complete and durable at the sender."""
 
 
-
-
 def greet(channel: Channel, role: Role, expect: tuple[Role, ...]) -> Role:
     """Exchange Hello and compare. Raises Mismatch naming the side and the field; the other side raises its own."""
     channel.meter.phase("handshake")
@@ -202,5 +200,3 @@ def greet(channel: Channel, role: Role, expect: tuple[Role, ...]) -> Role:
     if theirs.role not in expect:
         raise Mismatch("peer", "role", " or ".join(expect), theirs.role)
     return theirs.role
-
-

@@ -52,13 +52,8 @@ def dealt_parts(plan: Plan) -> dict[int, list[tuple[str, int]]]:
     """What each rank is dealt for one bundle: (label, bytes) in the order of the plan, by rank."""
     dry = Session("dry", CLIENT)
     walk(plan, dry)
-    parts: dict[int, list[tuple[str, int]]] = {CLIENT: [], SERVER: []}
-    for _, _, cost in dry.bill:
-        for demand in cost.demands:
-            for rank, listed in parts.items():
-                if demand.stored(rank):
-                    listed.append((demand.label, demand.stored(rank)))
-    return parts
+    demands = [demand for _, _, cost in dry.bill for demand in cost.demands]
+    return {rank: [(d.label, d.stored(rank)) for d in demands if d.stored(rank)] for rank in (CLIENT, SERVER)}
 
 
 def primed_parts(plan: Plan) -> dict[int, int]:
@@ -72,7 +67,9 @@ def primed_parts(plan: Plan) -> dict[int, int]:
 def deal(
     plan: Plan, seeds: Seeds, rank: int, tensors: Tensors, *, threads: int = 1, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """The dealer's reading: the parts of `rank`, by label, for a bundle with these seeds. `tensors` are the matrices A."""
+    """The dealer's reading: the parts of `rank`, by label, for a bundle with these seeds. `tensors` are the
+    matrices A.
+    """
     s = Session("deal", rank, seeds=seeds, tensors=tensors, threads=threads)
     walk(plan, s, progress=progress)
     return dict(s.made)

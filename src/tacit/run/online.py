@@ -1,15 +1,14 @@
 """The online phase over the wire: claim on both sides, then the masked input, then one message each way per activation.
 
-    client -> server   Claim(id)
-    server -> client   Claimed(id, epoch): durable at the server; then the client claims, durably
-    client -> server   Run(id), x - r, ...
+client -> server   Claim(id)
+server -> client   Claimed(id, epoch): durable at the server; then the client claims, durably
+client -> server   Run(id), x - r, ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-
 
 from tacit.corr.store import Store
 from tacit.net.channel import Channel

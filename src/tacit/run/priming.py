@@ -1,9 +1,9 @@
 """Priming over the wire: the client tells the server its masked presets, once per bundle, before the query.
 
-    client -> server   Prime(ids)
-    server -> client   Ready, once it holds its dealt parts of all of them
-    both               per bundle: the priming reading of the plan
-    server -> client   Primed(id), once its new parts are durable; then the client's become durable
+client -> server   Prime(ids)
+server -> client   Ready, once it holds its dealt parts of all of them
+both               per bundle: the priming reading of the plan
+server -> client   Primed(id), once its new parts are durable; then the client's become durable
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Registration over the wire: the client gets D = W - A, once per plan and server, layer by layer, resumably.
 
-    client -> server   Register(sites that are still missing)
-    server -> client   Registered(SHA-256 of each), then each D packed to k bits, in that order
+client -> server   Register(sites that are still missing)
+server -> client   Registered(SHA-256 of each), then each D packed to k bits, in that order
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def packed_difference(
 ) -> memoryview:
     """The D of step `site` as it travels."""
     d = material.difference(plan, weights, registration, site, threads=threads)
-    return memoryview(bits.pack(d, plan.wires[site].ring, threads=threads)).cast("B")
+    return memoryview(bits.pack(d, plan.wires[site].ring, threads=threads).data)
 
 
 def send_differences(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
+
+from numpy.typing import NDArray
 
 from tacit.secure.session import Session
-from tacit.secure.share import Share, Words
+from tacit.secure.share import Share
 
 __all__ = ["WORDS", "local", "mask", "offset", "open_masked", "poly", "product", "remask", "reveal", "scaled"]
 
@@ -35,7 +38,7 @@ def offset(s: Session, x: Share) -> Share:
 
 
 def local(
-    s: Session, apply: Callable[..., Words], *xs: Share, shape: tuple[int, ...], divisor: Fraction | int = 1
+    s: Session, apply: Callable[..., NDArray[Any]], *xs: Share, shape: tuple[int, ...], divisor: Fraction | int = 1
 ) -> Share:
     """A public integer-linear map of parts, result of shape `shape`, scale multiplied by `divisor`."""
     return s.protocol.kernels["local"](s, apply, *xs, shape=shape, divisor=divisor)

@@ -1,4 +1,6 @@
-"""Products of the server's integer tensor with a part of a share: linear, convolution, per-channel; in words mod 2^64."""
+"""Products of the server's integer tensor with a part of a share: linear, convolution, per-channel; in words
+mod 2^64.
+"""
 
 from __future__ import annotations
 

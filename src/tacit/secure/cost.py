@@ -46,9 +46,7 @@ class Cost:
     def dealt(demands: Iterable[Demand]) -> Cost:
         """The cost of being dealt `demands`: one frame for each part that must be stored."""
         demands = tuple(demands)
-        messages = tuple(
-            Message("deal", 2, rank, d.stored(rank)) for d in demands for rank in (0, 1) if d.stored(rank)
-        )
+        messages = tuple(Message("deal", 2, rank, d.stored(rank)) for d in demands for rank in (0, 1) if d.stored(rank))
         return Cost(messages=messages, demands=demands)
 
     def __add__(self, other: Cost) -> Cost:

@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tacit.ring import native
 from tacit.secure import labels
@@ -92,11 +94,12 @@ def remask(s: Session, y: Share) -> Share:
 
 
 def local(
-    s: Session, apply: Callable[..., Words], *xs: Share, shape: tuple[int, ...], divisor: Fraction | int = 1
+    s: Session, apply: Callable[..., NDArray[Any]], *xs: Share, shape: tuple[int, ...], divisor: Fraction | int = 1
 ) -> Share:
     """A public integer-linear map that each party applies to its own part: no bytes, no step.
 
-    `apply` maps the parts (any of them may be a preset) to a part of shape `shape`; the real value is the integer result
+    `apply` maps the parts (any of them may be a preset) to a part of shape `shape`; the real value is the integer
+    result
     over `divisor` as well, which goes into the scale. The result is dealt if every operand is, derived otherwise.
     """
     first = xs[0].wire

@@ -1,6 +1,7 @@
 """The linear layer on masked input: one integer product at the server, no bytes, no step, no client work online.
 
-    register  dealer and server: A = PRG(their seed; model, plan, layer), uniform.  server: D = W - A -------> client, once
+    register  dealer and server: A = PRG(their seed; model, plan, layer), uniform.  server: D = W - A ------->
+    client, once
     deal      dealer: u = A·r - s -------> client;  s from the server's seed
     prime     client: y_c = u + D·r = W·r - s
     online    server: y_s = W·(x - r) + s + bias,  so y_c + y_s = W·x + bias
@@ -31,7 +32,9 @@ __all__ = ["Product", "product"]
 
 @dataclass(frozen=True)
 class Product(Demand):
-    """The client's A·r - s for a layer whose result has shape `out` and ring `ring`; the server's s is from its seed."""
+    """The client's A·r - s for a layer whose result has shape `out` and ring `ring`; the server's s is from its
+    seed.
+    """
 
     op: str
     out: tuple[int, ...]

@@ -85,7 +85,9 @@ class Session:
         return body(self, *operands)
 
     def uniform(self, owner: int, domain: int, shape: tuple[int, ...], ring: int) -> Words:
-        """The mask that party `owner`'s seed gives this step, uniform mod 2^ring; each (owner, domain, site) once a run."""
+        """The mask that party `owner`'s seed gives this step, uniform mod 2^ring; each (owner, domain, site)
+        once a run.
+        """
         self._once(owner, domain)
         return self.seeds.of(owner).uniform(domain, self.step.site, shape, ring, threads=self.threads)
 
@@ -137,7 +139,9 @@ class Session:
         self.made[label] = part
 
     def take(self, label: str, size: int) -> Any:
-        """The stored part `label` as a flat buffer of exactly `size` bytes; StoreError if it is missing or of another size."""
+        """The stored part `label` as a flat buffer of exactly `size` bytes; StoreError if it is missing or of
+        another size.
+        """
         try:
             part = self.taken[label]
         except KeyError:

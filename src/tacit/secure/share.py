@@ -52,7 +52,8 @@ class Wire:
 class Share:
     """One party's piece of a value. `data` is None where this party holds nothing (or holds it elsewhere).
 
-    In the reading "deal" it is the preset (or the opening's mask) that the dealer knows; in "prime" the client's preset;
+    In the reading "deal" it is the preset (or the opening's mask) that the dealer knows; in "prime" the client's
+    preset;
     "online" the party's additive part mod 2^k, in 64-bit words whose bits above k mean nothing.
     """
 

@@ -1,4 +1,6 @@
-"""Disclosure: what a plan reveals to whom, derived from its public half alone, in sentences a user reads before a run."""
+"""Disclosure: what a plan reveals to whom, derived from its public half alone, in sentences a user reads before
+a run.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ __all__ = ["Disclosure", "disclose"]
 
 @dataclass(frozen=True)
 class Disclosure:
-    """`hidden` and `public` are sentences; `assumptions` what must hold; `exposes_input` if any step shows the input."""
+    """`hidden` and `public` are sentences; `assumptions` what must hold; `exposes_input` if any step shows the
+    input.
+    """
 
     hidden: tuple[str, ...]
     public: tuple[str, ...]
@@ -38,7 +42,8 @@ def disclose(protocols: Iterable[Protocol], *, calibrated: bool) -> Disclosure:
         public=(
             "Public to all parties: the graph, shapes, ring sizes, scales, ranges rounded to powers of two, and the "
             "activations' coefficients.",
-            "The outputs go to the client alone; someone who may ask many questions can learn about the model from answers.",
+            "The outputs go to the client alone; someone who may ask many questions can learn about the model "
+            "from answers.",
         ),
         assumptions=tuple(dict.fromkeys(assumptions)),
         exposes_input=exposes,

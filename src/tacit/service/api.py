@@ -1,4 +1,6 @@
-"""The three calls behind `tacit serve`, `tacit deal` and `tacit query`: homes, addresses and certificates in, objects out."""
+"""The three calls behind `tacit serve`, `tacit deal` and `tacit query`: homes, addresses and certificates in,
+objects out.
+"""
 
 from __future__ import annotations
 

@@ -171,13 +171,13 @@ class Client:
                 if progress:
                     progress("priming", done, total)
 
-            prime_as_client(
-                self.channel, self.plan, self._store, dealt, halves, threads=self.threads, progress=advance
-            )
+            prime_as_client(self.channel, self.plan, self._store, dealt, halves, threads=self.threads, progress=advance)
 
     def _deal(self, count: int, progress: Progress | None) -> list[bytes]:
         if self.dial_dealer is None:
-            raise Exhausted("the stock of material is used up and no dealer is known; connect with the dealer's address")
+            raise Exhausted(
+                "the stock of material is used up and no dealer is known; connect with the dealer's address"
+            )
         got: list[bytes] = []
 
         def keep(group: list[tuple[bytes, str, dict[str, Any]]]) -> None:
@@ -205,7 +205,9 @@ class Client:
         return out
 
     def ready(self) -> None:
-        """Claim a bundle on both sides and load it, so that the next `predict` starts at once. Exhausted if none is left."""
+        """Claim a bundle on both sides and load it, so that the next `predict` starts at once. Exhausted if
+        none is left.
+        """
         if self._ready is not None or not needs_material(self.plan):
             return
         while True:
@@ -223,7 +225,8 @@ class Client:
             return
 
     def predict(self, *xs: Any, prepare: bool = True) -> Any:
-        """The model's outputs for inputs whose first axis is the examples: an array, or a list if the model has several.
+        """The model's outputs for inputs whose first axis is the examples: an array, or a list if the model has
+        several.
 
         More examples than the plan's batch take several runs; the last is filled up with zeros. With `prepare`,
         missing material is made on the way. InvalidInput before anything is sent if an input is wrong.

@@ -24,7 +24,8 @@ def check_plan(plan: Plan, server: str, policy: ClientPolicy) -> None:
     if refused:
         exposes = " It would show your input to the server." if plan.disclosure.exposes_input else ""
         raise NotPermitted(
-            f"the plan uses the protocol {', '.join(refused)}, your policy accepts {', '.join(policy.protocols)}.{exposes}"
+            f"the plan uses the protocol {', '.join(refused)}, your policy accepts {', "
+            f"'.join(policy.protocols)}.{exposes}"
         )
     if plan.settings.get("ranges") != "proven" and not policy.calibrated:
         raise NotPermitted("the plan's ranges are only calibrated; your policy accepts proven ranges alone")
@@ -42,5 +43,6 @@ def check_dealer(home: Path, dealer: str, server: str, policy: ClientPolicy) -> 
         known = {certificate.fingerprint for certificate in peers(home)}
     if dealer not in known:
         raise NotPermitted(
-            f"the dealer {dealer[:16] or '(none)'}… is not one that this client knows; enrol its certificate if you trust it"
+            f"the dealer {dealer[:16] or '(none)'}… is not one that this client knows; enrol its certificate if "
+            f"you trust it"
         )

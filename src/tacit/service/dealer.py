@@ -34,7 +34,9 @@ _PLAN_LIMIT = 64 << 20
 class Dealer:
     """Serves servers (enlist a plan, fetch their parts) and clients (ask for bundles). `handle` is thread-safe."""
 
-    def __init__(self, home: str | Path, *, threads: int = 1, quota_gib: float = 4.0, limits: Limits | None = None) -> None:
+    def __init__(
+        self, home: str | Path, *, threads: int = 1, quota_gib: float = 4.0, limits: Limits | None = None
+    ) -> None:
         self.home = Home.at(home)
         self.store: Store = self.home.store(quota_gib)
         self._registrations = self.home.registrations()
@@ -58,7 +60,7 @@ class Dealer:
             request = channel.recv_message(Enlist, Fetch)
             if isinstance(request, Enlist):
                 self._enlist(channel, request)
-            else:
+            elif isinstance(request, Fetch):
                 self._fetch(channel, request)
 
     def _enlist(self, channel: Channel, request: Enlist) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tacit.corr.disk import DiskStore
-from tacit.corr.registration import Registration, Registrations
+from tacit.corr.registration import Kind, Registration, Registrations
 from tacit.errors import InvalidInput
 from tacit.plan.plan import Plan
 from tacit.plan.save import load_plan, save_public
@@ -60,9 +60,8 @@ class Home:
         return [load_plan(path) for path in sorted((self.path / "plans").glob("*.tacit"))]
 
 
-def registration_for(kind: str, plan: Plan, peer: str) -> Registration:
+def registration_for(kind: Kind, plan: Plan, peer: str) -> Registration:
     """The terms under which this home registers `plan` with `peer`; its id follows from plan and peer alone, so that
     other weights under the same id are found out."""
     name = hashlib.sha256(f"tacit registration 1 {kind} {plan.digest} {peer}".encode()).digest()[:16]
-    terms = "weights" if kind == "weights" else "seed"
-    return Registration(name, terms, plan.digest, plan.commitment, peer, bytes.fromhex(plan.salt))
+    return Registration(name, kind, plan.digest, plan.commitment, peer, bytes.fromhex(plan.salt))

@@ -1,4 +1,6 @@
-"""A hosted plan: the owner's weights as integers, the registration with the dealer, and what clients are sent of them."""
+"""A hosted plan: the owner's weights as integers, the registration with the dealer, and what clients are sent
+of them.
+"""
 
 from __future__ import annotations
 
@@ -81,5 +83,3 @@ class Hosted:
         for site in missing:
             self._digests[site] = hashlib.sha256(self.packed(site)).digest()
         return {site: self._digests[site] for site in sites}
-
-

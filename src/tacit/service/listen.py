@@ -43,7 +43,8 @@ def shape(channel: Channel, link: Link) -> Channel:
 class Service:
     """Accepts peers at host:port and runs `handle(channel)` for each in a thread of its own.
 
-    link emulates a slower line; home is None for plain TCP (no encryption, no certificates), which callers must ask for explicitly.
+    link emulates a slower line; home is None for plain TCP (no encryption, no certificates), which callers must ask
+    for explicitly.
     """
 
     def __init__(
@@ -97,7 +98,9 @@ class Service:
         threading.Thread(target=self.run, daemon=True, name="tacit-accept").start()
 
     def stop(self) -> None:
-        """Stop accepting and close every connection. Claimed material of interrupted runs is erased by their threads."""
+        """Stop accepting and close every connection. Claimed material of interrupted runs is erased by their
+        threads.
+        """
         self._stopping.set()
         self._listener.close()
         with self._lock:

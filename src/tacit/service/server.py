@@ -108,7 +108,7 @@ class _Visit:
             self._prime(request.bundles)
         elif isinstance(request, Claim):
             self._claim(request.bundle)
-        else:
+        elif isinstance(request, Run):
             self._run(request.bundle)
 
     def leave(self) -> None:

@@ -1,4 +1,6 @@
-"""`clear`: the same words with no secrecy; the reference that other protocols are compared with, and a way to debug a plan."""
+"""`clear`: the same words with no secrecy; the reference that other protocols are compared with, and a way to
+debug a plan.
+"""
 
 from tacit.protocols.clear import kernels
 from tacit.secure.hub import local, scaled

@@ -19,7 +19,8 @@ PROTOCOL = Protocol(
         hides=frozenset({"input", "weights", "activations"}),
         assumes=(
             "nobody deviates from the protocol; a client that does can extract weights with few queries.",
-            "the dealer colludes with neither party: with the client it would give the weights, with the server the inputs.",
+            "the dealer colludes with neither party: with the client it would give the weights, with the server "
+            "the inputs.",
         ),
     ),
     kernels={

@@ -8,7 +8,8 @@ Given C = y + λ + 2^(k-2) mod 2^k with |y| < 2^(k-2), and a shift p:
 
     P(c - tag) = sum_j (-1)^j t_j(c) tag^j,   t_j the Taylor coefficients of P at c
 
-Both parties know c; the tags' powers are shared mod 2^128 by the dealer: the client's shares come from its seed, the server
+Both parties know c; the tags' powers are shared mod 2^128 by the dealer: the client's shares come from its seed, the
+server
 stores the corrections, 32·n bytes for degree n. The result is shifted down locally in 128 bits, which fails with
 probability |P| 2^q / 2^128 only, and the client's part moves onto a fresh dealt preset. Source: the powers opening of
 HoneyBadgerMPC/AsynchroMix (Lu et al., CCS 2019) and PILLAR (Diaa et al., USENIX Security 2024), lifted to 2^128 so that
