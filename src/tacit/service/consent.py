@@ -23,10 +23,8 @@ def check_plan(plan: Plan, server: str, policy: ClientPolicy) -> None:
     refused = [name for name in used if name not in policy.protocols]
     if refused:
         exposes = " It would show your input to the server." if plan.disclosure.exposes_input else ""
-        raise NotPermitted(
-            f"the plan uses the protocol {', '.join(refused)}, your policy accepts {', "
-            f"'.join(policy.protocols)}.{exposes}"
-        )
+        accepted = ", ".join(policy.protocols)
+        raise NotPermitted(f"the plan uses the protocol {', '.join(refused)}, your policy accepts {accepted}.{exposes}")
     if plan.settings.get("ranges") != "proven" and not policy.calibrated:
         raise NotPermitted("the plan's ranges are only calibrated; your policy accepts proven ranges alone")
 
