@@ -185,7 +185,8 @@ def assign_rings(p: Placement) -> None:
 
     def find(i: int) -> int:
         while parent[i] != i:
-            i = parent[i] = parent[parent[i]]
+            parent[i] = parent[parent[i]]
+            i = parent[i]
         return i
 
     for step in p.steps:
