@@ -12,7 +12,7 @@ import pytest
 from tacit.net import keys, memory, tcp, tls
 from tacit.net.channel import Channel
 from tacit.net.party import Party
-from tacit.net.shaper import LAN, Link, Shaped
+from tacit.net.shaper import LAN, Link, shape
 from tacit.net.sockets import SocketTransport
 from tacit.testing.channels import CHECKS, Check, MakePair, check_channel
 
@@ -32,7 +32,7 @@ def both_ends(accept: Callable[[], Channel], connect: Callable[[], Channel]) -> 
 def shaped(make: MakePair, link: Link) -> MakePair:
     def make_pair() -> tuple[Channel, Channel]:
         left, right = make()
-        return Channel(Shaped(left.transport, link)), Channel(Shaped(right.transport, link))
+        return shape(left, link), shape(right, link)
 
     return make_pair
 
@@ -62,7 +62,7 @@ def makers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MakeP
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.strip("_"))
 def test_conforms(makers: dict[str, MakePair], kind: str, check: Check) -> None:
     check(makers[kind])
 

@@ -17,10 +17,17 @@ _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[\w.-]+))(?::
 
 @dataclass(frozen=True)
 class Address:
-    """A host (name, IPv4 or IPv6 without brackets) and a TCP port; prints as `tacit://host:port`."""
+    """A host (name, IPv4 or IPv6 without brackets) and a TCP port; prints as `tacit://host:port`.
+
+    Raises InvalidInput for a port that is not 0 to 65535.
+    """
 
     host: str
     port: int = DEFAULT_PORT
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise InvalidInput(f"there is no port {self.port}; choose one from 1 to 65535")
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -36,7 +43,4 @@ def parse_address(text: str) -> Address:
     match = _ADDRESS.fullmatch(body)
     if match is None:
         raise InvalidInput(f"{text!r} is not an address; write it as {SCHEME}host:port, an IPv6 host in [brackets]")
-    port = DEFAULT_PORT if match["port"] is None else int(match["port"])
-    if port > 65535:
-        raise InvalidInput(f"the address {text!r} has port {port}; ports end at 65535")
-    return Address(match["six"] or match["host"], port)
+    return Address(match["six"] or match["host"], int(match["port"] or DEFAULT_PORT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -78,6 +78,14 @@ class Channel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def wrap(self, layer: Callable[[Transport], Transport]) -> None:
+        """Puts a layer between this channel and its transport, such as `shaper.Shaped`.
+
+        Bytes already read ahead stay.
+        """
+        self.transport = self._inbox.transport = layer(self.transport)
+        self.transport.set_timeout(self._timeout)
 
     def set_timeout(self, seconds: float | None) -> None:
         """Limits the silence that is borne: data must keep moving, and a message must arrive whole within `seconds`.

@@ -13,10 +13,13 @@ _BUFFER = 1 << 16
 
 
 class Inbox:
-    """Reads ahead into 64 KiB, so that a small frame costs one call; long payloads go straight to where they belong."""
+    """Reads ahead into 64 KiB, so that a small frame costs one call; long payloads go straight to where they belong.
+
+    `transport` may be replaced by a layer over it; what was read ahead stays.
+    """
 
     def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+        self.transport = transport
         self._buffer = memoryview(bytearray(_BUFFER))
         self._start = self._end = 0
 
@@ -30,14 +33,14 @@ class Inbox:
         while done < len(view):
             done += self._some(view[done:])
             if deadline is not None and done < len(view) and time.monotonic() > deadline:
-                raise ChannelTimeout(f"{self._transport.peer} took too long over one message")
+                raise ChannelTimeout(f"{self.transport.peer} took too long over one message")
 
     def _some(self, view: memoryview) -> int:
         if self._start == self._end:
             target = view if len(view) >= _BUFFER else self._buffer
-            count = self._transport.recv_into(target)
+            count = self.transport.recv_into(target)
             if count == 0:
-                peer = self._transport.peer
+                peer = self.transport.peer
                 raise ChannelClosed(f"{peer} went away without a goodbye; it crashed or the network broke")
             if target is view:
                 return count

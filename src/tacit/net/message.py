@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Union
+from functools import reduce
+from operator import or_
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +18,10 @@ M = TypeVar("M", bound=msgspec.Struct)
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """The parent of every control message: subclasses add typed fields, and the class name is their tag on the wire."""
+
+
+class _Tagless(Message, frozen=True, tag=""):
+    """Nothing; never sent."""
 
 
 def one_line(text: str, limit: int) -> str:
@@ -44,9 +50,12 @@ class MessageCodec:
         if decoder is None:
             for kind in types:
                 _check_type(kind)
-            decoder = self._decoders[types] = msgspec.msgpack.Decoder(Union[types])  # noqa: UP007  (a tuple made at run time)
+            # msgspec lets the tag be absent where only one type is expected; a second type makes it mandatory.
+            decoder = self._decoders[types] = msgspec.msgpack.Decoder(reduce(or_, types, _Tagless))
         try:
             message: M = decoder.decode(raw)
+            if isinstance(message, _Tagless):
+                raise ValueError("an empty tag")
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             expected = " or ".join(kind.__name__ for kind in types)
             raise PeerError(f"{peer} sent a message that is not {expected}: {one_line(str(error), 160)}") from None

@@ -62,7 +62,8 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._current: Phase = "handshake"
-        self._counts = {phase: Counts() for phase in PHASES}
+        # Plain integers in the order of the fields of Counts: this runs once per frame.
+        self._counts = {phase: [0] * len(fields(Counts)) for phase in PHASES}
         self._sending = False
 
     @property
@@ -84,17 +85,21 @@ class Meter:
     def sent(self, nbytes: int) -> None:
         """Counts one frame of `nbytes` bytes, header included, that left."""
         with self._lock:
-            turn = 0 if self._sending else 1
-            self._counts[self._current] += Counts(frames_sent=1, bytes_sent=nbytes, turns=turn)
+            counts = self._counts[self._current]
+            counts[0] += 1
+            counts[1] += nbytes
+            counts[4] += not self._sending
             self._sending = True
 
     def received(self, nbytes: int) -> None:
         """Counts one frame of `nbytes` bytes, header included, that arrived whole."""
         with self._lock:
-            self._counts[self._current] += Counts(frames_received=1, bytes_received=nbytes)
+            counts = self._counts[self._current]
+            counts[2] += 1
+            counts[3] += nbytes
             self._sending = False
 
     def snapshot(self) -> Snapshot:
         """The counts so far."""
         with self._lock:
-            return Snapshot(dict(self._counts))
+            return Snapshot({phase: Counts(*counts) for phase, counts in self._counts.items()})

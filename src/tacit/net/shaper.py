@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tacit.errors import ChannelClosed, ChannelError, ChannelTimeout, InvalidInput
+from tacit.net.channel import Channel
 from tacit.net.transport import Transport
 
-__all__ = ["LAN", "LINKS", "LOOPBACK", "WAN", "WAN1G", "Link", "Shaped", "parse_link"]
+__all__ = ["LAN", "LINKS", "LOOPBACK", "WAN", "WAN1G", "Link", "Shaped", "parse_link", "shape"]
 
 _CHUNK = 1 << 16
 _BACKLOG = 1 << 26
@@ -57,6 +58,15 @@ def parse_link(text: str) -> Link:
             f"{text!r} is not a link; write one of {', '.join(LINKS)}, or a rate and a round trip: 100mbit/40ms"
         )
     return Link(name, float(match["rate"]) * _UNITS[match["unit"]], float(match["rtt"]) * _UNITS[match["part"]])
+
+
+def shape(channel: Channel, link: Link) -> Channel:
+    """Makes what `channel` sends from here on take the time of `link`.
+
+    The peer does the same for the other direction.
+    """
+    channel.wrap(lambda transport: Shaped(transport, link))
+    return channel
 
 
 class Shaped(Transport):

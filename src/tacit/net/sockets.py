@@ -8,8 +8,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 from tacit.errors import ChannelClosed, ChannelError, ChannelTimeout
 from tacit.net.party import Party
@@ -19,7 +19,7 @@ __all__ = ["SocketTransport"]
 
 # What a sender takes in for later while its own bytes do not leave; beyond that it stops reading, and the peer must
 # read first.
-_SPILL_LIMIT = 1 << 28
+_SPILL_LIMIT = 1 << 26
 _SPILL_CHUNK = 1 << 18
 # How soon a sender looks again whether it should drain, if the receiving side was busy in another thread.
 _RECHECK_S = 0.05
@@ -30,7 +30,7 @@ class SocketTransport(Transport):
     """Bytes over a connected stream socket, which it owns. `tls.TLSTransport` replaces the two lowest steps.
 
     The socket does not block; waiting is one poll with a time limit. When both parties send large data at once, each
-    drains the other's bytes (up to 256 MiB) instead of waiting for the other to read first.
+    drains the other's bytes (up to 64 MiB) instead of waiting for the other to read first.
     """
 
     def __init__(self, sock: socket.socket, peer: Party) -> None:
@@ -45,40 +45,29 @@ class SocketTransport(Transport):
         self._closed = False
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            with suppress(OSError):  # the peer may be gone already; the first call will tell
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def send(self, buffers: Sequence[memoryview]) -> None:
         """See `Transport.send`."""
-        with self._send_lock, self._explained():
-            pending = deque(self._arrange([view for view in buffers if len(view)]))
-            deadline = self._deadline()
-            while pending:
+        with self._send_lock:
+            try:
+                self._send_all(deque(self._arrange([view for view in buffers if len(view)])))
+            except OSError as error:
                 self._check_open()
-                written = self._write(pending)
-                if written is not None:
-                    _advance(pending, written)
-                    deadline = self._deadline()
-                elif self._await_room(deadline):
-                    deadline = self._deadline()
+                raise self._explain(error) from None
 
     def recv_into(self, view: memoryview) -> int:
         """See `Transport.recv_into`."""
-        with self._recv_lock, self._explained():
+        with self._recv_lock:
             if self._spill:
                 return self._unspill(view)
-            deadline = self._deadline()
-            while not self._ended:
+            try:
+                return self._receive(view)
+            except OSError as error:
                 self._check_open()
-                count = self._read(view)
-                if count is None:
-                    self._poll(select.POLLIN, deadline)
-                elif count:
-                    return count
-                else:
-                    self._ended = True
-            self._check_open()
-            return 0
+                raise self._explain(error) from None
 
     def set_timeout(self, seconds: float | None) -> None:
         """See `Transport.set_timeout`."""
@@ -98,6 +87,32 @@ class SocketTransport(Transport):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         with self._send_lock, self._recv_lock:
             self._sock.close()
+
+    def _send_all(self, pending: deque[memoryview]) -> None:
+        deadline = self._deadline()
+        while pending:
+            self._check_open()
+            written = self._write(pending)
+            if written is not None:
+                _advance(pending, written)
+                deadline = self._deadline()
+            elif self._await_room(deadline):
+                deadline = self._deadline()
+
+    def _receive(self, view: memoryview) -> int:
+        deadline: float | None = None
+        while not self._ended:
+            self._check_open()
+            count = self._read(view)
+            if count is None:
+                deadline = self._deadline() if deadline is None else deadline
+                self._poll(select.POLLIN, deadline)
+            elif count:
+                return count
+            else:
+                self._ended = True
+        self._check_open()
+        return 0
 
     def _arrange(self, buffers: list[memoryview]) -> Sequence[memoryview]:
         """The buffers in the pieces that suit `_write` best."""
@@ -124,14 +139,6 @@ class SocketTransport(Transport):
         if isinstance(error, ConnectionError):
             return ChannelClosed(f"{self.peer} closed the connection")
         return ChannelClosed(f"the connection to {self.peer} broke: {error.strerror or type(error).__name__}")
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._check_open()
-            raise self._explain(error) from None
 
     def _check_open(self) -> None:
         if self._closed:

@@ -87,7 +87,7 @@ class Listener:
 
     def __init__(self, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
         self._closed = False
-        self._sock = _listen(host, port)
+        self._sock = _listen(Address(host, port))
         self.host = host
         self.port: int = self._sock.getsockname()[1]
 
@@ -153,7 +153,8 @@ class Listener:
         return Incoming(sock, str(Address(where[0], where[1])), self._handshake)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(address: Address) -> socket.socket:
+    host, port = address.host, address.port
     where = f"port {port} of {host or 'this machine'}"
     try:
         if not host and socket.has_dualstack_ipv6():
@@ -161,8 +162,8 @@ def _listen(host: str, port: int) -> socket.socket:
         else:
             found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             sock = socket.create_server(found[0][4][:2], family=found[0][0], backlog=_BACKLOG)
-    except (socket.gaierror, UnicodeError, OverflowError):
-        raise InvalidInput(f"cannot listen at {where}: there is no such host or port") from None
+    except (socket.gaierror, UnicodeError):
+        raise InvalidInput(f"cannot listen at {where}: there is no such host") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InvalidInput(f"{where} is in use; stop what listens there or choose another port") from None

@@ -237,24 +237,23 @@ def _handshake(
     server: bool,
 ) -> Channel:
     """Does the TLS handshake on `sock`, which is closed on failure, and names the party by its certificate."""
+    end = sock
     try:
         sock.settimeout(timeout)
-        tls = context.wrap_socket(sock, server_side=server, do_handshake_on_connect=False)
-    except BaseException:
-        sock.close()
-        raise
-    try:
+        end = tls = context.wrap_socket(sock, server_side=server, do_handshake_on_connect=False)
         tls.do_handshake()
         seen = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
-        if seen not in enrolled:
-            raise PeerError(f"{caller} was turned away: {_NOT_ENROLLED}")
-        return Channel(TLSTransport(tls, Party(enrolled[seen].name, seen)))
     except OSError as error:
-        tls.close()
+        end.close()
         raise _explain_tls(error, caller) from None
     except BaseException:
-        tls.close()
+        end.close()
         raise
+    if seen not in enrolled:  # signed by an enrolled key, maybe, but not enrolled itself
+        with Channel(TLSTransport(tls, caller)) as channel:
+            channel.refuse("this certificate is not enrolled here, whoever signed it")
+        raise PeerError(f"{caller} was turned away: {_NOT_ENROLLED}")
+    return Channel(TLSTransport(tls, Party(enrolled[seen].name, seen)))
 
 
 def _ready(channel: Channel, welcome: Callable[[], object], timeout: float) -> Channel:

@@ -63,7 +63,7 @@ def check_channel(make_pair: MakePair) -> None:
         check(make_pair)
 
 
-def keeps_order(make_pair: MakePair) -> None:
+def _keeps_order(make_pair: MakePair) -> None:
     """Messages and data arrive whole, in order, as several buffers or one; empty frames too."""
     with _pair(make_pair) as (left, right):
         words = np.arange(12, dtype=np.uint64).reshape(3, 4)
@@ -83,7 +83,7 @@ def keeps_order(make_pair: MakePair) -> None:
         assert (back == words).all()
 
 
-def carries_big_frames(make_pair: MakePair) -> None:
+def _carries_big_frames(make_pair: MakePair) -> None:
     """Both sides send 9 MB before either receives, from two threads; neither blocks for ever and every byte arrives."""
     with _pair(make_pair) as (left, right):
         payloads = [np.random.default_rng(seed).bytes(_BIG) for seed in (1, 2)]
@@ -97,7 +97,7 @@ def carries_big_frames(make_pair: MakePair) -> None:
         assert got == {"left": payloads[1], "right": payloads[0]}
 
 
-def gives_own_memory(make_pair: MakePair) -> None:
+def _gives_own_memory(make_pair: MakePair) -> None:
     """A sender may change its buffer once it was sent; a receiver may write to what it received."""
     with _pair(make_pair) as (left, right):
         buffer = np.zeros(1000, np.uint8)
@@ -110,7 +110,7 @@ def gives_own_memory(make_pair: MakePair) -> None:
         assert bytes(second) == b"\x07" * 1000
 
 
-def refuses_other_size(make_pair: MakePair) -> None:
+def _refuses_other_size(make_pair: MakePair) -> None:
     """Data of another size than due is a PeerError, and so is a frame of another kind."""
     for due, sent in ((10, 9), (10, 11), (0, 1), (1 << 20, 0)):
         with _pair(make_pair) as (left, right):
@@ -125,7 +125,7 @@ def refuses_other_size(make_pair: MakePair) -> None:
         _raises(PeerError, lambda: right.recv_message(_Ping))
 
 
-def holds_limits(make_pair: MakePair) -> None:
+def _holds_limits(make_pair: MakePair) -> None:
     """Too long is refused: by the sender before a byte leaves, by the receiver before a byte is allocated."""
     with _pair(make_pair) as (left, right):
         left.message_limit = right.message_limit = 1000
@@ -142,7 +142,7 @@ def holds_limits(make_pair: MakePair) -> None:
         _raises(PeerError, lambda: right.recv_data(8))
 
 
-def refuses_garbage(make_pair: MakePair) -> None:
+def _refuses_garbage(make_pair: MakePair) -> None:
     """Headers and messages that are not the protocol are a PeerError, never another exception."""
     good = pack_header(Kind.DATA, 4)
     for place, value in ((4, 0), (4, 5), (4, 255), (5, 0), (5, 2), (6, 1), (7, 128)):
@@ -154,7 +154,7 @@ def refuses_garbage(make_pair: MakePair) -> None:
         _raw_is(make_pair, pack_header(Kind.REFUSAL, len(raw)) + raw, PeerError)
 
 
-def notices_the_end(make_pair: MakePair) -> None:
+def _notices_the_end(make_pair: MakePair) -> None:
     """A goodbye, a half header and a half payload are ChannelClosed for the receiver, and sending to a peer that left
     is too.
     """
@@ -178,7 +178,7 @@ def notices_the_end(make_pair: MakePair) -> None:
         _is_dead(left)
 
 
-def wakes_on_close(make_pair: MakePair) -> None:
+def _wakes_on_close(make_pair: MakePair) -> None:
     """`close` from another thread ends a call that waits, with ChannelClosed."""
     with _pair(make_pair) as (left, _right):
         timer = threading.Timer(0.05, left.close)
@@ -187,7 +187,7 @@ def wakes_on_close(make_pair: MakePair) -> None:
         timer.join()
 
 
-def times_out(make_pair: MakePair) -> None:
+def _times_out(make_pair: MakePair) -> None:
     """Silence longer than the limit is ChannelTimeout, before a frame and inside one, and a limit must be positive."""
     with _pair(make_pair) as (left, right):
         _raises(InvalidInput, lambda: right.set_timeout(0.0))
@@ -201,7 +201,7 @@ def times_out(make_pair: MakePair) -> None:
         _raises(ChannelTimeout, lambda: left.recv_message(_Ping))
 
 
-def passes_refusals_on(make_pair: MakePair) -> None:
+def _passes_refusals_on(make_pair: MakePair) -> None:
     """A refusal is raised at the peer as the type it had, with its text and nothing else.
 
     Private errors stay private.
@@ -226,7 +226,7 @@ def passes_refusals_on(make_pair: MakePair) -> None:
     assert "/secret/path" not in str(_refused(make_pair, InvalidInput("cannot read /secret/path")))
 
 
-def says_why_to_a_busy_sender(make_pair: MakePair) -> None:
+def _says_why_to_a_busy_sender(make_pair: MakePair) -> None:
     """A refusal reaches a peer that is in the middle of sending, although nobody reads what it sends."""
     with _pair(make_pair) as (left, right):
 
@@ -238,7 +238,7 @@ def says_why_to_a_busy_sender(make_pair: MakePair) -> None:
         _is_dead(right)
 
 
-def is_dead_after_an_error(make_pair: MakePair) -> None:
+def _is_dead_after_an_error(make_pair: MakePair) -> None:
     """Once refused or closed, every later call raises ChannelClosed on that side; refusing again is harmless."""
     with _pair(make_pair) as (left, right):
         left.refuse("no")
@@ -250,7 +250,7 @@ def is_dead_after_an_error(make_pair: MakePair) -> None:
         _is_dead(left)
 
 
-def counts_the_same(make_pair: MakePair) -> None:
+def _counts_the_same(make_pair: MakePair) -> None:
     """What one side counts and records as sent, the other counts and records as received, per phase.
 
     Turns are one-way steps.
@@ -280,7 +280,7 @@ def counts_the_same(make_pair: MakePair) -> None:
         assert sum(frame.nbytes for frame in tapes[0].frames) == got.bytes_sent + got.bytes_received
 
 
-def carries_many_small_frames(make_pair: MakePair) -> None:
+def _carries_many_small_frames(make_pair: MakePair) -> None:
     """Thousands of frames of changing size cross in both directions at once from two threads, none mixed up."""
     with _pair(make_pair) as (left, right):
         sizes = [int(n) for n in np.random.default_rng(3).integers(0, 3000, 400)]
@@ -295,20 +295,20 @@ def carries_many_small_frames(make_pair: MakePair) -> None:
 
 
 CHECKS: tuple[Check, ...] = (
-    keeps_order,
-    carries_big_frames,
-    gives_own_memory,
-    refuses_other_size,
-    holds_limits,
-    refuses_garbage,
-    notices_the_end,
-    wakes_on_close,
-    times_out,
-    passes_refusals_on,
-    says_why_to_a_busy_sender,
-    is_dead_after_an_error,
-    counts_the_same,
-    carries_many_small_frames,
+    _keeps_order,
+    _carries_big_frames,
+    _gives_own_memory,
+    _refuses_other_size,
+    _holds_limits,
+    _refuses_garbage,
+    _notices_the_end,
+    _wakes_on_close,
+    _times_out,
+    _passes_refusals_on,
+    _says_why_to_a_busy_sender,
+    _is_dead_after_an_error,
+    _counts_the_same,
+    _carries_many_small_frames,
 )
 
 
