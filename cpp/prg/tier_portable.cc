@@ -1,18 +1,27 @@
 // AES-128 in plain C++, bitsliced: no table look-up and no branch depends on the key or the data.
 //
-// Eight planes hold the bits of 64 bytes, four blocks: bit j of plane b is bit b of byte j. The S-box is the inverse in
-// GF(2^8) as x^254 and the affine map of FIPS 197, 5.1.1.
+// Eight planes hold the bits of 128 bytes, eight blocks: in each of a plane's two words, bit j is a bit of byte j of four
+// blocks. The S-box is an inversion in a tower of fields (Satoh et al., 2001) and the affine map of FIPS 197, 5.1.1.
 #include <cstring>
 
 #include "prg/aes.h"
+#include "prg/tower.h"
 
 namespace tacit {
 namespace {
 
-constexpr std::size_t kBlocks = 4;  // at once
+constexpr std::size_t kBlocks = 8;  // at once
+constexpr unsigned kWords = 2;
+
+using Word = u64 __attribute__((vector_size(8 * kWords)));
 
 struct Planes {
-  u64 bit[8];
+  Word bit[8];
+};
+
+// An element of GF(16) in each bit position.
+struct Nibble {
+  Word bit[4];
 };
 
 u64 swap_bits(u64 x, u64 mask, unsigned by) {
@@ -27,79 +36,90 @@ u64 transpose(u64 x) {
   return swap_bits(x, 0x00000000f0f0f0f0, 28);
 }
 
-Planes slice(const u8 bytes[64]) {
+Planes slice(const u8* bytes) {
   Planes p{};
-  for (unsigned j = 0; j < 8; ++j) {
+  for (unsigned j = 0; j < 8 * kWords; ++j) {
     u64 word = 0;
     std::memcpy(&word, bytes + 8 * j, 8);
     word = transpose(word);
-    for (unsigned b = 0; b < 8; ++b) p.bit[b] |= (word >> (8 * b) & 0xff) << (8 * j);
+    for (unsigned b = 0; b < 8; ++b) p.bit[b][j / 8] |= (word >> (8 * b) & 0xff) << (8 * (j % 8));
   }
   return p;
 }
 
-void unslice(const Planes& p, u8 bytes[64]) {
-  for (unsigned j = 0; j < 8; ++j) {
+void unslice(const Planes& p, u8* bytes) {
+  for (unsigned j = 0; j < 8 * kWords; ++j) {
     u64 word = 0;
-    for (unsigned b = 0; b < 8; ++b) word |= (p.bit[b] >> (8 * j) & 0xff) << (8 * b);
+    for (unsigned b = 0; b < 8; ++b) word |= (p.bit[b][j / 8] >> (8 * (j % 8)) & 0xff) << (8 * b);
     word = transpose(word);
     std::memcpy(bytes + 8 * j, &word, 8);
   }
 }
 
+inline Nibble operator^(const Nibble& a, const Nibble& b) {
+  return {{a.bit[0] ^ b.bit[0], a.bit[1] ^ b.bit[1], a.bit[2] ^ b.bit[2], a.bit[3] ^ b.bit[3]}};
+}
+
+// Modulo y^4 + y + 1.
+inline Nibble operator*(const Nibble& a, const Nibble& b) {
+  const Word* x = a.bit;
+  const Word* y = b.bit;
+  const Word w4 = (x[1] & y[3]) ^ (x[2] & y[2]) ^ (x[3] & y[1]);
+  const Word w5 = (x[2] & y[3]) ^ (x[3] & y[2]);
+  const Word w6 = x[3] & y[3];
+  return {{(x[0] & y[0]) ^ w4, (x[0] & y[1]) ^ (x[1] & y[0]) ^ w4 ^ w5,
+           (x[0] & y[2]) ^ (x[1] & y[1]) ^ (x[2] & y[0]) ^ w5 ^ w6,
+           (x[0] & y[3]) ^ (x[1] & y[2]) ^ (x[2] & y[1]) ^ (x[3] & y[0]) ^ w6}};
+}
+
+inline Nibble square(const Nibble& a) {
+  return {{a.bit[0] ^ a.bit[2], a.bit[2], a.bit[1] ^ a.bit[3], a.bit[3]}};
+}
+
+// a * y^3
+inline Nibble times_norm(const Nibble& a) {
+  static_assert(tower::kNorm == 8);
+  return {{a.bit[1], a.bit[1] ^ a.bit[2], a.bit[2] ^ a.bit[3], a.bit[0] ^ a.bit[3]}};
+}
+
+inline Planes apply(const tower::Matrix& matrix, const Planes& x) {
+  Planes out{};
+#pragma GCC unroll 8
+  for (unsigned i = 0; i < 8; ++i) {
+#pragma GCC unroll 8
+    for (unsigned j = 0; j < 8; ++j) {
+      if ((matrix.row[i] >> j & 1) != 0) out.bit[i] ^= x.bit[j];
+    }
+  }
+  return out;
+}
+
+inline Planes substitute(const Planes& x) {
+  const Planes t = apply(tower::kToTower, x);
+  const Nibble low{{t.bit[0], t.bit[1], t.bit[2], t.bit[3]}};
+  const Nibble high{{t.bit[4], t.bit[5], t.bit[6], t.bit[7]}};
+  // (high z + low)^-1 = (high z + high + low) / d with d = high^2 N + high low + low^2, and d^-1 = d^14
+  const Nibble d = times_norm(square(high)) ^ (low * (high ^ low));
+  const Nibble d2 = square(d);
+  const Nibble d4 = square(d2);
+  const Nibble over = d2 * (d4 * square(d4));
+  const Nibble a = high * over;
+  const Nibble b = (high ^ low) * over;
+  Planes out = apply(tower::kFromTower, {{b.bit[0], b.bit[1], b.bit[2], b.bit[3], a.bit[0], a.bit[1], a.bit[2], a.bit[3]}});
+  for (unsigned i : {0u, 1u, 5u, 6u}) out.bit[i] = ~out.bit[i];  // + 0x63
+  return out;
+}
+
 // Multiplication by x modulo x^8 + x^4 + x^3 + x + 1.
 Planes times_x(const Planes& a) {
-  const u64 top = a.bit[7];
+  const Word top = a.bit[7];
   return {{top, a.bit[0] ^ top, a.bit[1], a.bit[2] ^ top, a.bit[3] ^ top, a.bit[4], a.bit[5], a.bit[6]}};
-}
-
-// The remainder of a polynomial of degree 14.
-Planes reduce(u64 (&wide)[15]) {
-  Planes out;
-  for (unsigned i = 14; i >= 8; --i) {
-    wide[i - 4] ^= wide[i];
-    wide[i - 5] ^= wide[i];
-    wide[i - 7] ^= wide[i];
-    wide[i - 8] ^= wide[i];
-  }
-  for (unsigned i = 0; i < 8; ++i) out.bit[i] = wide[i];
-  return out;
-}
-
-Planes multiply(const Planes& a, const Planes& b) {
-  u64 wide[15] = {};
-  for (unsigned i = 0; i < 8; ++i) {
-    for (unsigned j = 0; j < 8; ++j) wide[i + j] ^= a.bit[i] & b.bit[j];
-  }
-  return reduce(wide);
-}
-
-Planes square(const Planes& a) {
-  u64 wide[15] = {};
-  for (unsigned i = 0; i < 8; ++i) wide[2 * i] = a.bit[i];
-  return reduce(wide);
-}
-
-Planes substitute(const Planes& x) {
-  const Planes x2 = square(x);
-  const Planes x3 = multiply(x2, x);
-  const Planes x12 = square(square(x3));
-  const Planes x15 = multiply(x12, x3);
-  const Planes x240 = square(square(square(square(x15))));
-  const Planes inverse = multiply(multiply(x240, x12), x2);
-  Planes out;
-  for (unsigned i = 0; i < 8; ++i) {
-    u64 bit = inverse.bit[i];
-    for (unsigned j = 4; j < 8; ++j) bit ^= inverse.bit[(i + j) % 8];
-    out.bit[i] = (0x63u >> i & 1u) != 0 ? ~bit : bit;
-  }
-  return out;
 }
 
 // Byte 4 * column + row of each block comes from column + row.
 void shift_rows(Planes& p) {
-  for (u64& x : p.bit) {
-    u64 out = x & 0x1111111111111111;
+  for (Word& x : p.bit) {
+    Word out = x & 0x1111111111111111;
     out |= (x >> 4 & 0x0222022202220222) | (x << 12 & 0x2000200020002000);
     out |= (x >> 8 & 0x0044004400440044) | (x << 8 & 0x4400440044004400);
     out |= (x >> 12 & 0x0008000800080008) | (x << 4 & 0x8880888088808880);
@@ -107,8 +127,8 @@ void shift_rows(Planes& p) {
   }
 }
 
-u64 next_row(u64 x) { return (x >> 1 & 0x7777777777777777) | (x << 3 & 0x8888888888888888); }
-u64 row_after_next(u64 x) { return (x >> 2 & 0x3333333333333333) | (x << 2 & 0xcccccccccccccccc); }
+Word next_row(Word x) { return (x >> 1 & 0x7777777777777777) | (x << 3 & 0x8888888888888888); }
+Word row_after_next(Word x) { return (x >> 2 & 0x3333333333333333) | (x << 2 & 0xcccccccccccccccc); }
 
 void mix_columns(Planes& p) {
   Planes sum;
@@ -126,7 +146,7 @@ void expand(const u8 key[16], RoundKeys& keys) {
   std::memcpy(w, key, 16);
   unsigned constant = 1;
   for (unsigned round = 0; round < 10; ++round, w += 16) {
-    u8 last[64] = {w[13], w[14], w[15], w[12]};
+    u8 last[16 * kBlocks] = {w[13], w[14], w[15], w[12]};
     unslice(substitute(slice(last)), last);
     last[0] ^= static_cast<u8>(constant);
     constant = constant << 1 ^ (constant >> 7) * 0x11b;  // public
@@ -140,7 +160,7 @@ struct SlicedKeys {
   Planes round[11];
 
   explicit SlicedKeys(const RoundKeys& keys) {
-    u8 copies[64];
+    u8 copies[16 * kBlocks];
     for (unsigned r = 0; r < 11; ++r) {
       for (unsigned i = 0; i < kBlocks; ++i) std::memcpy(copies + 16 * i, keys.bytes + 16 * r, 16);
       round[r] = slice(copies);
@@ -150,7 +170,7 @@ struct SlicedKeys {
   ~SlicedKeys() { wipe(round, sizeof round); }
 };
 
-void encrypt(const SlicedKeys& keys, u8 blocks[64]) {
+void encrypt(const SlicedKeys& keys, u8* blocks) {
   Planes p = slice(blocks);
   add_key(p, keys.round[0]);
   for (unsigned r = 1; r < 10; ++r) {

@@ -21,6 +21,24 @@ void axpy(std::size_t n, u64 w, const u64* __restrict x, std::size_t step, u64* 
   for (std::size_t i = 0; i < n; ++i) out[i] += w * x[i * step];
 }
 
+void copy(std::size_t depth, const u64* __restrict src, std::size_t src_row, std::size_t cols, std::size_t width,
+          u64* __restrict dst) {
+  for (std::size_t k = 0; k < depth; ++k, src += src_row, dst += width) {
+    for (std::size_t j = 0; j < cols; ++j) dst[j] = src[j];
+    for (std::size_t j = cols; j < width; ++j) dst[j] = 0;
+  }
+}
+
+void put(std::size_t n, const u64* __restrict tile, const u64* __restrict init, bool accumulate, u64* __restrict out) {
+  if (accumulate) {
+    for (std::size_t j = 0; j < n; ++j) out[j] += tile[j];
+  } else if (init != nullptr) {
+    for (std::size_t j = 0; j < n; ++j) out[j] = init[j] + tile[j];
+  } else {
+    for (std::size_t j = 0; j < n; ++j) out[j] = tile[j];
+  }
+}
+
 void gather(std::size_t depth, const u64* __restrict x, const std::size_t* __restrict offset, const Run* runs,
             std::size_t count, std::size_t width, u64* __restrict panel) {
   std::size_t covered = 0;

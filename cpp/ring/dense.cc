@@ -14,11 +14,15 @@ struct Matrix {
   std::size_t row;
   std::size_t col;
 
-  void pack(const RingKernels&, std::size_t, std::size_t k0, std::size_t depth, std::size_t col0, std::size_t cols,
+  void pack(const RingKernels& kernels, std::size_t, std::size_t k0, std::size_t depth, std::size_t col0, std::size_t cols,
             std::size_t width, u64* dst) const {
+    const u64* src = data + k0 * row + col0 * col;
+    if (col == 1) {
+      kernels.copy(depth, src, row, cols, width, dst);
+      return;
+    }
     for (std::size_t k = 0; k < depth; ++k, dst += width) {
-      const u64* src = data + (k0 + k) * row + col0 * col;
-      for (std::size_t j = 0; j < cols; ++j) dst[j] = src[j * col];
+      for (std::size_t j = 0; j < cols; ++j) dst[j] = src[k * row + j * col];
       for (std::size_t j = cols; j < width; ++j) dst[j] = 0;
     }
   }

@@ -1,29 +1,21 @@
 #include "ring/product.h"
 
 namespace tacit {
-namespace {
-
-// One row of a tile into a stretch of addresses `step` apart.
-void put_row(const u64* tile, std::size_t n, std::size_t step, const u64* init, bool first, u64* out) {
-  for (std::size_t j = 0; j < n; ++j) {
-    const u64 before = !first ? out[j * step] : init != nullptr ? init[j * step] : 0;
-    out[j * step] = before + tile[j];
-  }
-}
-
-}  // namespace
-
-void put(const Product& p, std::size_t group, std::size_t row0, std::size_t rows, std::size_t col0, std::size_t cols,
-         const u64* tile, std::size_t tile_row, bool first) {
+void put(const Product& p, const RingKernels& kernels, std::size_t group, const Patch& patch, const u64* tile, bool first) {
   std::size_t done = 0;
-  while (done < cols) {
-    const std::size_t at = (col0 + done) % p.grid.span;
-    const std::size_t n = std::min(cols - done, p.grid.span - at);
-    const std::size_t base = group * p.out_group + (col0 + done) / p.grid.span * p.grid.image + at * p.grid.col;
-    for (std::size_t r = 0; r < rows; ++r) {
-      const std::size_t to = base + (row0 + r) * p.grid.row;
+  while (done < patch.cols) {
+    const std::size_t at = (patch.col0 + done) % p.grid.span;
+    const std::size_t n = std::min(patch.cols - done, p.grid.span - at);
+    const std::size_t base = group * p.out_group + (patch.col0 + done) / p.grid.span * p.grid.image + at * p.grid.col;
+    for (std::size_t r = 0; r < patch.rows; ++r) {
+      const std::size_t to = base + (patch.row0 + r) * p.grid.row;
       const u64* init = p.init == nullptr ? nullptr : p.init + to;
-      put_row(tile + r * tile_row + done, n, p.grid.col, init, first, p.out + to);
+      const u64* from = tile + r * patch.width + done;
+      if (p.grid.col == 1) {
+        kernels.put(n, from, init, !first, p.out + to);
+        continue;
+      }
+      for (std::size_t j = 0; j < n; ++j) kernels.put(1, from + j, init == nullptr ? init : init + j * p.grid.col, !first, p.out + to + j * p.grid.col);
     }
     done += n;
   }
@@ -62,7 +54,7 @@ Panels panels_of(std::size_t cols, const RingKernels& kernels) {
 
 std::size_t scratch_words(const RingKernels& kernels) {
   const std::size_t width = kernels.max_vecs * kernels.lanes;
-  return kDepthBlock * kPanelsPerBlock * width + kDepthBlock * kernels.max_rows + kernels.max_rows * width;
+  return kDepthBlock * kPanelsPerBlock * width + kStripRow * kernels.max_rows + kernels.max_rows * width;
 }
 
 }  // namespace tacit

@@ -18,7 +18,8 @@ namespace tacit {
 
 inline constexpr double kNsPerMac = 0.06;  // of the fastest tier: decides only how many threads are worth starting
 inline constexpr std::size_t kDepthBlock = 256;
-inline constexpr std::size_t kPanelsPerBlock = 8;
+inline constexpr std::size_t kStripRow = kDepthBlock + 8;  // not a power of two: rows must not share cache sets
+inline constexpr std::size_t kPanelsPerBlock = 12;
 
 // Where column n of row m lives: base + m * row + (n / span) * image + (n % span) * col.
 struct Grid {
@@ -45,9 +46,13 @@ struct Block {
   std::size_t group, row0, row1, col0, col1;
 };
 
-// Adds a register tile to the result (`first` also adds init).
-void put(const Product& p, std::size_t group, std::size_t row0, std::size_t rows, std::size_t col0, std::size_t cols,
-         const u64* tile, std::size_t tile_row, bool first);
+// Where a register tile of `rows` by `width` words, `cols` of them real, belongs in a group's result.
+struct Patch {
+  std::size_t row0, rows, col0, cols, width;
+};
+
+// Adds a tile to the result; the `first` of them sets it, to init and the tile.
+void put(const Product& p, const RingKernels& kernels, std::size_t group, const Patch& patch, const u64* tile, bool first);
 
 // Cuts the result into blocks, at least one for each worker where the shape allows.
 std::vector<Block> cut(const Product& p, const RingKernels& kernels, int workers);
@@ -68,38 +73,45 @@ Panels panels_of(std::size_t cols, const RingKernels& kernels);
 // Words of scratch that one worker needs.
 std::size_t scratch_words(const RingKernels& kernels);
 
+// Packs the panels of a block, a few terms of all of them at a time: their source lies side by side.
+template <class Right>
+void pack_panels(const RingKernels& kernels, const Right& right, const Block& block, const Panels& panels, std::size_t k0,
+                 std::size_t depth, u64* packed) {
+  constexpr std::size_t kTerms = 32;
+  for (std::size_t k = 0; k < depth; k += kTerms) {
+    for (const Panel& panel : panels) {
+      const std::size_t cols = std::min(panel.width, block.col1 - block.col0 - panel.col);
+      right.pack(kernels, block.group, k0 + k, std::min(kTerms, depth - k), block.col0 + panel.col, cols, panel.width,
+                 packed + depth * panel.col + k * panel.width);
+    }
+  }
+}
+
 // `Right` has pack(kernels, group, k0, depth, col0, cols, width, dst): dst[depth][width], zero past `cols`.
 template <class Right>
 void run_block(const Product& p, const RingKernels& kernels, const Right& right, const Block& block, u64* scratch) {
   const Panels panels = panels_of(block.col1 - block.col0, kernels);
   u64* const packed = scratch;
   u64* const strip = packed + kDepthBlock * kPanelsPerBlock * kernels.max_vecs * kernels.lanes;
-  u64* const tile = strip + kDepthBlock * kernels.max_rows;
+  u64* const tile = strip + kStripRow * kernels.max_rows;
   const u64* const left = p.left + block.group * p.rows * p.depth;
   std::size_t k0 = 0;
   do {
     const std::size_t depth = std::min(kDepthBlock, p.depth - k0);
-    for (const Panel& panel : panels) {
-      const std::size_t cols = std::min(panel.width, block.col1 - block.col0 - panel.col);
-      right.pack(kernels, block.group, k0, depth, block.col0 + panel.col, cols, panel.width, packed + depth * panel.col);
-    }
+    pack_panels(kernels, right, block, panels, k0, depth, packed);
     for (std::size_t row = block.row0; row < block.row1; row += kernels.max_rows) {
       const std::size_t rows = std::min(kernels.max_rows, block.row1 - row);
       const u64* a = left + row * p.depth + k0;
       std::size_t a_row = p.depth;
-      std::size_t a_col = 1;
       if (panels.count > 1) {
-        for (std::size_t r = 0; r < rows; ++r) {
-          for (std::size_t k = 0; k < depth; ++k) strip[k * rows + r] = a[r * p.depth + k];
-        }
+        kernels.copy(rows, a, a_row, depth, kStripRow, strip);
         a = strip;
-        a_row = 1;
-        a_col = rows;
+        a_row = kStripRow;
       }
       for (const Panel& panel : panels) {
         const std::size_t cols = std::min(panel.width, block.col1 - block.col0 - panel.col);
-        kernels.tile(depth, a, a_row, a_col, rows, packed + depth * panel.col, panel.vecs, tile);
-        put(p, block.group, row, rows, block.col0 + panel.col, cols, tile, panel.width, k0 == 0);
+        kernels.tile(depth, a, a_row, rows, packed + depth * panel.col, panel.vecs, tile);
+        put(p, kernels, block.group, {row, rows, block.col0 + panel.col, cols, panel.width}, tile, k0 == 0);
       }
     }
     k0 += depth;

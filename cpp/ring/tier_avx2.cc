@@ -29,9 +29,9 @@ struct Sum {
 };
 
 template <std::size_t Rows, std::size_t Vecs>
-void fixed_tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a_col, const u64* panel, u64* out) {
+void fixed_tile(std::size_t depth, const u64* a, std::size_t a_row, const u64* panel, u64* out) {
   Sum sum[Rows][Vecs];
-  for (std::size_t k = 0; k < depth; ++k, panel += Vecs * kLanes, a += a_col) {
+  for (std::size_t k = 0; k < depth; ++k, panel += Vecs * kLanes, ++a) {
     __m256i b[Vecs];
     __m256i b_high[Vecs];
 #pragma GCC unroll 2
@@ -53,12 +53,12 @@ void fixed_tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t 
   }
 }
 
-void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a_col, std::size_t rows, const u64* panel,
+void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel,
           std::size_t vecs, u64* out) {
   if (rows == 2) {
-    (vecs == 2 ? fixed_tile<2, 2> : fixed_tile<2, 1>)(depth, a, a_row, a_col, panel, out);
+    (vecs == 2 ? fixed_tile<2, 2> : fixed_tile<2, 1>)(depth, a, a_row, panel, out);
   } else {
-    (vecs == 2 ? fixed_tile<1, 2> : fixed_tile<1, 1>)(depth, a, a_row, a_col, panel, out);
+    (vecs == 2 ? fixed_tile<1, 2> : fixed_tile<1, 1>)(depth, a, a_row, panel, out);
   }
 }
 
@@ -97,7 +97,7 @@ void dot(std::size_t depth, const u64* w, std::size_t w_row, std::size_t rows, c
 }  // namespace
 
 const RingKernels& ring_avx2() {
-  static constexpr RingKernels table{kLanes, kRows, kVecs, tile, dot, gather, axpy, add, sub, scale};
+  static constexpr RingKernels table{kLanes, kRows, kVecs, tile, dot, gather, copy, put, axpy, add, sub, scale};
   return table;
 }
 

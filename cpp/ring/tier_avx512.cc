@@ -1,4 +1,4 @@
-// The ring's inner loops for AVX-512: vpmullq and vpaddq on 8 x 3 register tiles.
+// The ring's inner loops for AVX-512: vpmullq and vpaddq on 8 x 2 register tiles.
 #include <immintrin.h>
 
 #include "ring/kernels.h"
@@ -10,24 +10,24 @@ namespace {
 
 constexpr std::size_t kLanes = 8;
 constexpr std::size_t kRows = 8;
-constexpr std::size_t kVecs = 3;
+constexpr std::size_t kVecs = 2;
 
 template <std::size_t Rows, std::size_t Vecs>
-void fixed_tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a_col, const u64* panel, u64* out) {
+void fixed_tile(std::size_t depth, const u64* a, std::size_t a_row, const u64* panel, u64* out) {
   __m512i sum[Rows][Vecs];
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 3
+#pragma GCC unroll 2
     for (std::size_t v = 0; v < Vecs; ++v) sum[r][v] = _mm512_setzero_si512();
   }
-  for (std::size_t k = 0; k < depth; ++k, panel += Vecs * kLanes, a += a_col) {
+  for (std::size_t k = 0; k < depth; ++k, panel += Vecs * kLanes, ++a) {
     __m512i b[Vecs];
-#pragma GCC unroll 3
+#pragma GCC unroll 2
     for (std::size_t v = 0; v < Vecs; ++v) b[v] = _mm512_loadu_si512(panel + v * kLanes);
 #pragma GCC unroll 8
     for (std::size_t r = 0; r < Rows; ++r) {
       const __m512i scalar = _mm512_set1_epi64(static_cast<long long>(a[r * a_row]));
-#pragma GCC unroll 3
+#pragma GCC unroll 2
       for (std::size_t v = 0; v < Vecs; ++v) {
         sum[r][v] = _mm512_add_epi64(sum[r][v], _mm512_mullo_epi64(scalar, b[v]));
       }
@@ -35,19 +35,19 @@ void fixed_tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t 
   }
 #pragma GCC unroll 8
   for (std::size_t r = 0; r < Rows; ++r) {
-#pragma GCC unroll 3
+#pragma GCC unroll 2
     for (std::size_t v = 0; v < Vecs; ++v) _mm512_storeu_si512(out + (r * Vecs + v) * kLanes, sum[r][v]);
   }
 }
 
-using TileFn = void (*)(std::size_t, const u64*, std::size_t, std::size_t, const u64*, u64*);
+using TileFn = void (*)(std::size_t, const u64*, std::size_t, const u64*, u64*);
 
 template <std::size_t Rows>
 constexpr TileFn by_vecs(std::size_t vecs) {
-  return vecs == 3 ? fixed_tile<Rows, 3> : vecs == 2 ? fixed_tile<Rows, 2> : fixed_tile<Rows, 1>;
+  return vecs == 2 ? fixed_tile<Rows, 2> : fixed_tile<Rows, 1>;
 }
 
-void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a_col, std::size_t rows, const u64* panel,
+void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel,
           std::size_t vecs, u64* out) {
   TileFn fn = nullptr;
   switch (rows) {
@@ -60,7 +60,7 @@ void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a_col,
     case 7: fn = by_vecs<7>(vecs); break;
     default: fn = by_vecs<8>(vecs); break;
   }
-  fn(depth, a, a_row, a_col, panel, out);
+  fn(depth, a, a_row, panel, out);
 }
 
 template <std::size_t Rows, std::size_t Cols>
@@ -100,7 +100,7 @@ void dot(std::size_t depth, const u64* w, std::size_t w_row, std::size_t rows, c
 }  // namespace
 
 const RingKernels& ring_avx512() {
-  static constexpr RingKernels table{kLanes, kRows, kVecs, tile, dot, gather, axpy, add, sub, scale};
+  static constexpr RingKernels table{kLanes, kRows, kVecs, tile, dot, gather, copy, put, axpy, add, sub, scale};
   return table;
 }
 

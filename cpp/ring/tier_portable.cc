@@ -9,9 +9,9 @@ namespace {
 constexpr std::size_t kLanes = 4;
 
 template <std::size_t Rows>
-void rows_tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a_col, const u64* panel, u64* out) {
+void rows_tile(std::size_t depth, const u64* a, std::size_t a_row, const u64* panel, u64* out) {
   u64 sum[Rows][kLanes] = {};
-  for (std::size_t k = 0; k < depth; ++k, panel += kLanes, a += a_col) {
+  for (std::size_t k = 0; k < depth; ++k, panel += kLanes, ++a) {
     for (std::size_t r = 0; r < Rows; ++r) {
       for (std::size_t j = 0; j < kLanes; ++j) sum[r][j] += a[r * a_row] * panel[j];
     }
@@ -21,9 +21,9 @@ void rows_tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a
   }
 }
 
-void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t a_col, std::size_t rows, const u64* panel,
+void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel,
           std::size_t, u64* out) {
-  (rows == 2 ? rows_tile<2> : rows_tile<1>)(depth, a, a_row, a_col, panel, out);
+  (rows == 2 ? rows_tile<2> : rows_tile<1>)(depth, a, a_row, panel, out);
 }
 
 void dot(std::size_t depth, const u64* w, std::size_t w_row, std::size_t rows, const u64* x, std::size_t x_row,
@@ -40,7 +40,7 @@ void dot(std::size_t depth, const u64* w, std::size_t w_row, std::size_t rows, c
 }  // namespace
 
 const RingKernels& ring_portable() {
-  static constexpr RingKernels table{kLanes, 2, 1, tile, dot, gather, axpy, add, sub, scale};
+  static constexpr RingKernels table{kLanes, 2, 1, tile, dot, gather, copy, put, axpy, add, sub, scale};
   return table;
 }
 
