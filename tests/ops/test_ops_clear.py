@@ -54,8 +54,9 @@ def test_linear(lead: list[int], width: int, rows: int, biased: bool) -> None:
 
 @QUICK
 @given(
-    batch=st.integers(1, 2), groups=st.integers(1, 3), depth=SIZES, maps=st.integers(1, 2), kernel=st.tuples(SIZES, SIZES),
-    stride=st.tuples(SIZES, SIZES), padding=st.tuples(*[st.integers(0, 2)] * 2), dilation=st.tuples(*[st.integers(1, 2)] * 2),
+    batch=st.integers(1, 2), groups=st.integers(1, 3), depth=SIZES, maps=st.integers(1, 2),
+    kernel=st.tuples(SIZES, SIZES), stride=st.tuples(SIZES, SIZES),
+    padding=st.tuples(*[st.integers(0, 2)] * 2), dilation=st.tuples(*[st.integers(1, 2)] * 2),
     biased=st.booleans(),
 )  # fmt: skip
 def test_conv(batch, groups, depth, maps, kernel, stride, padding, dilation, biased) -> None:

@@ -44,12 +44,11 @@ def _run(graph: Graph, weights: Weights, inputs: Sequence[Doubles], record: Reco
     return [values[output] for output in graph.outputs]
 
 
-def ranges(graph: Graph, batches: Iterable[ArrayLike | Sequence[ArrayLike]]) -> dict[str, float]:
+def ranges(graph: Graph, batches: Iterable[Any]) -> dict[str, float]:
     """The largest absolute value that each node takes over `batches`: its range as calibration sees it.
 
-    A batch is an array, or one array per input, whose leading size is a multiple of the graph's. Raises InvalidInput
-    when
-    there is no batch or one does not fit.
+    A batch is an array, or a sequence of one array per input; its leading size is a multiple of the graph's. Raises
+    InvalidInput when there is no batch or one does not fit.
     """
     largest: dict[str, float] = {}
     weights = _doubles(graph)
@@ -58,7 +57,7 @@ def ranges(graph: Graph, batches: Iterable[ArrayLike | Sequence[ArrayLike]]) -> 
         largest[node.id] = max(largest.get(node.id, 0.0), float(np.abs(value).max(initial=0.0)))
 
     for batch in batches:
-        arrays = [batch] if len(graph.inputs) == 1 and not isinstance(batch, tuple) else list(batch)  # type: ignore[arg-type]
+        arrays = batch if isinstance(batch, tuple) or len(graph.inputs) > 1 else (batch,)
         for inputs in _split(graph, [np.asarray(array) for array in arrays]):
             _run(graph, weights, _checked(graph, inputs), record)
     if not largest:
@@ -83,13 +82,15 @@ def _checked(graph: Graph, inputs: Sequence[ArrayLike]) -> list[Doubles]:
 
 
 def _split(graph: Graph, arrays: list[NDArray[Any]]) -> Iterable[list[NDArray[Any]]]:
-    """The batch in pieces of the graph's own batch size; the whole when it does not divide, for run_clear to refuse."""
-    sizes = {(len(array), node.shape[0]) for node, array in zip(graph.inputs, arrays, strict=False) if array.ndim}
-    pieces = {given // own for given, own in sizes if own and given % own == 0}
-    count = pieces.pop() if len(pieces) == 1 and len(arrays) == len(graph.inputs) else 1
-    return [
-        [array[i * (len(array) // count) : (i + 1) * (len(array) // count)] for array in arrays] for i in range(count)
-    ]
+    """The batch in pieces of the graph's own size; the whole, for `_checked` to refuse, when it does not divide."""
+    pairs = zip(graph.inputs, arrays, strict=False)
+    sizes = {divmod(len(array), node.shape[0]) for node, array in pairs if array.ndim and any(node.shape[:1])}
+    if len(sizes) != 1 or len(arrays) != len(graph.inputs) or not all(array.ndim for array in arrays):
+        return [arrays]
+    ((count, rest),) = sizes
+    if rest or not count:
+        return [arrays]
+    return [list(piece) for piece in zip(*(np.split(array, count) for array in arrays), strict=True)]
 
 
 def _forget(values: dict[str, Doubles], uses: Counter[str], node: Node) -> None:

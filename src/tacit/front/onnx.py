@@ -49,10 +49,8 @@ def from_onnx(source: str | Path | onnx.ModelProto, batch: int = 1) -> Graph:
             f"the model has opset {version}; convert it to {OLDEST} or newer with onnx.version_converter"
         )
     try:
-        if model.functions:
-            model = inliner.inline_local_functions(model)
-        model = _with_batch(model, batch)
         checker.check_model(model)
+        model = _with_batch(inliner.inline_local_functions(model) if model.functions else model, batch)
         model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except (checker.ValidationError, shape_inference.InferenceError, ValueError) as error:
         raise InvalidFile(f"this is not a valid ONNX model: {_sentence(error)}; export it again") from error

@@ -67,7 +67,7 @@ class Step:
 Adapter = Callable[..., "Value | Step"]
 
 
-class Unsupported(Exception):  # noqa: N818  (a reason, which importers collect into one Refused)
+class Unsupported(Exception):
     """Why a source operation cannot be taken: `kind`, `what` and `advice` as in `tacit.errors.Refusal`."""
 
     def __init__(self, kind: Literal["never", "not yet", "replace"], what: str, advice: str) -> None:

@@ -42,7 +42,7 @@ def bound(attrs: Attrs, weights: Weights, x: float) -> float:
 def _permute(x: Any, dims: Sequence[int]) -> Value | Step:
     x = needs_value(x, "an array to permute")
     order = [wrap_axis(a, len(x.shape)) for a in dims]
-    return x if order == sorted(order) else Step("permute", (x,), {"order": list(order)})
+    return x if order == list(range(len(x.shape))) else Step("permute", (x,), {"order": list(order)})
 
 
 def _transpose(x: Any, dim0: int, dim1: int) -> Value | Step:
