@@ -17,7 +17,10 @@ from tacit.plan.policy import RINGS, Policy
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Wire
 
-__all__ = ["Placement", "assign_rings", "place"]
+__all__ = ["MAX_WEIGHT_BITS", "Placement", "assign_rings", "place", "spare_bits"]
+
+#: Beyond this many fraction bits, weights stored as float32 have nothing more to give.
+MAX_WEIGHT_BITS = 20
 
 _RENAMED = {"gain": "weight", "offset": "bias"}
 _LINEAR = ("linear", "conv", "affine")
@@ -27,13 +30,21 @@ _IDENTITY = ["0", "1"]
 class Placement:
     """The growing program. Rings are the widest here; `assign_rings` narrows them when every range is known."""
 
-    def __init__(self, graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        policy: Policy,
+        bounds: Mapping[str, float],
+        seen: Mapping[str, float],
+        spare: Mapping[str, int] | None = None,
+    ) -> None:
         self.graph, self.policy, self.bounds, self.seen = graph, policy, bounds, seen
         self.steps: list[Step] = []
         self.wires: list[Wire] = []
         self.inputs: dict[int, Wire] = {}
         self.limits: dict[int, float] = {}  # site -> bound of the magnitude where it is opened or revealed
         self.refusals: list[Refusal] = []
+        self.spare = spare or {}  # bits beyond policy.weight_bits that the ring leaves to a layer's weights
         self._again: dict[tuple[str, int], int] = {}
         self._ring = policy.ring or RINGS[-1]
         self._dry = Session("dry", 0)
@@ -103,17 +114,18 @@ class Placement:
         """A product with the server's weights: remask or truncate its input first where that is needed."""
         source = node.inputs[0]
         grown = self.wires[site].scale > (1 << self.policy.input_bits)
-        if grown and not self.fits(self._out_scale(site), self.bound(node.id)):
+        if grown and not self.fits(self._out_scale(site, node), self.bound(node.id)):
             site = self.truncated(site, node.id, source)
         site = self.dealt(site, node.id)
-        weight_scale = self._out_scale(site) / self.wires[site].scale
+        weight_scale = self._out_scale(site, node) / self.wires[site].scale
         shapes = {_RENAMED.get(k, k): self.graph.weights[key].shape for k, key in node.weights.items()}
         attrs = {**node.attrs, "weight_scale": str(weight_scale)}
         return self.emit(node.op, (site,), node.id, attrs, weights=shapes)
 
-    def _out_scale(self, site: int) -> Fraction:
+    def _out_scale(self, site: int, node: Node) -> Fraction:
         """Power-of-two scale of a product: the input's scale rounded up, times the weights' precision."""
-        return Fraction(2) ** (ceil_log2(self.wires[site].scale) + self.policy.weight_bits)
+        bits = self.policy.weight_bits + self.spare.get(node.id, 0)
+        return Fraction(2) ** (ceil_log2(self.wires[site].scale) + bits)
 
     def aligned(self, sites: list[int], node: Node) -> list[int]:
         """The sites at one common scale: smaller scales are lifted by integers, exactly."""
@@ -158,9 +170,17 @@ def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
 def place(graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mapping[str, float]) -> Placement:
     """Steps for every node of `graph`; `bounds` are magnitudes no value exceeds, `seen` the observed ones, by node id.
 
-    Raises Refused with everything that does not fit.
+    Placed twice: once to find the rings, then with the bits that each ring leaves free given to the weights, which
+    costs nothing. Raises Refused with everything that does not fit.
     """
-    p = Placement(graph, policy, bounds, seen)
+    first = _place(graph, policy, bounds, seen, {})
+    return _place(graph, policy, bounds, seen, spare_bits(first))
+
+
+def _place(
+    graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mapping[str, float], spare: Mapping[str, int]
+) -> Placement:
+    p = Placement(graph, policy, bounds, seen, spare)
     at: dict[str, int] = {}
     for node in graph.nodes:
         at[node.id] = _place_node(p, node, at)
@@ -179,8 +199,8 @@ def place(graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mappi
     return p
 
 
-def assign_rings(p: Placement) -> None:
-    """Give each segment (wires joined by anything but an evaluation) the narrowest ring that holds its openings."""
+def _segments(p: Placement) -> list[int]:
+    """A name for the segment of each step: wires joined by anything but an evaluation."""
     parent = list(range(len(p.steps)))
 
     def find(i: int) -> int:
@@ -192,14 +212,47 @@ def assign_rings(p: Placement) -> None:
     for step in p.steps:
         for i in step.inputs if step.op != "poly" else ():
             parent[find(i)] = find(step.site)
+    return [find(step.site) for step in p.steps]
+
+
+def _needs(p: Placement, segment: list[int]) -> dict[int, int]:
+    """The bits that the openings and outputs of each segment need."""
     need: dict[int, int] = {}
     for site, bound in p.limits.items():
         bits = ceil_log2(Fraction(bound) * p.wires[site].scale) + 2
-        need[find(site)] = max(need.get(find(site), 0), bits)
+        need[segment[site]] = max(need.get(segment[site], 0), bits)
+    return need
+
+
+def assign_rings(p: Placement) -> None:
+    """Give each segment the narrowest ring that holds its openings."""
+    segment = _segments(p)
+    need = _needs(p, segment)
     allowed = (p.policy.ring,) if p.policy.ring else RINGS
     for step in p.steps:
         if "ring" in step.attrs:
-            ring = next(k for k in allowed if k >= need.get(find(step.site), 0))
+            ring = next(k for k in allowed if k >= need.get(segment[step.site], 0))
             p.steps[step.site] = replace(step, attrs={**step.attrs, "ring": ring})
             if step.site in p.inputs:
                 p.inputs[step.site] = replace(p.inputs[step.site], ring=ring)
+
+
+def spare_bits(p: Placement) -> dict[str, int]:
+    """Bits that each linear layer's weights may have beyond the policy's, by node: what its segment's ring leaves free,
+    shared by the layers that follow each other there, and never more than floats have to give."""
+    segment, most = _segments(p), MAX_WEIGHT_BITS - p.policy.weight_bits
+    need = _needs(p, segment)
+    ring = {segment[s.site]: int(s.attrs["ring"]) for s in p.steps if "ring" in s.attrs}
+    depth: list[int] = []
+    for step in p.steps:
+        inner = [depth[i] for i in step.inputs if segment[i] == segment[step.site]]
+        depth.append(max(inner, default=0) + (step.op in _LINEAR))
+    deepest: dict[int, int] = {}
+    for step in p.steps:
+        deepest[segment[step.site]] = max(deepest.get(segment[step.site], 1), depth[step.site])
+    out = {}
+    for step in p.steps:
+        if step.op in _LINEAR:
+            s = segment[step.site]
+            out[step.node] = max(0, min(most, (ring[s] - need.get(s, ring[s])) // deepest[s]))
+    return out

@@ -50,7 +50,7 @@ class Policy(_FromToml):
     trust          "dealer": a third party makes material ahead and colludes with neither side; "none needed" does not
                    exist yet; "clear" runs with no secrecy at all, for tests
     input_bits     fraction bits of inputs and activations (f_x)
-    weight_bits    fraction bits of weights (f_w)
+    weight_bits    fraction bits of weights (f_w) at least; the planner adds those that the ring leaves free
     ring           bits of every ring, one of RINGS; 0 lets the planner pick the narrowest for each segment
     ranges         "calibrated" (observed maximum x margin) or "proven" (worst case; only shallow nets pass)
     margin         how far beyond the observed maximum a calibrated range reaches; at least 1
@@ -59,7 +59,7 @@ class Policy(_FromToml):
 
     trust: str = "dealer"
     input_bits: int = 16
-    weight_bits: int = 12
+    weight_bits: int = 14
     ring: int = 0
     ranges: str = "calibrated"
     margin: float = 4.0
