@@ -14,7 +14,7 @@ import pytest
 from tacit.corr.disk import DiskStore
 from tacit.corr.seal import OVERHEAD
 from tacit.corr.store import Dealing
-from tacit.errors import QuotaExceeded
+from tacit.errors import QuotaExceeded, StoreError
 
 PLAN, PEER = "1f" * 32, "ab" * 32
 
@@ -29,8 +29,8 @@ def deal(store: DiskStore, *, primed: bool = True, size: int = 1000) -> bytes:
 
 
 def segments(folder: Path) -> list[Path]:
-    """The segment files, oldest first."""
-    return sorted((folder / "segments").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    """The segment files, oldest first if one store object wrote them."""
+    return sorted((folder / "segments").iterdir())
 
 
 @pytest.fixture
@@ -64,6 +64,21 @@ def test_two_writers_cannot_overrun_the_quota_together(tmp_path: Path, monkeypat
         with pytest.raises(QuotaExceeded):
             ours.put(os.urandom(16), PLAN, PEER, {"r": bytes(2000)})
         assert ours.ids() == (first,)
+        assert len(segments(tmp_path)) == 1
+
+
+def test_two_writers_cannot_put_one_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DiskStore(tmp_path) as ours, DiskStore(tmp_path) as theirs:
+        write, bundle = ours._segments.write, os.urandom(16)
+
+        def meanwhile(jobs: object) -> object:
+            theirs.put(bundle, PLAN, PEER, {"r": b"theirs"})
+            return write(jobs)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(ours._segments, "write", meanwhile)
+        with pytest.raises(StoreError, match="an id is never used twice"):
+            ours.put(bundle, PLAN, PEER, {"r": b"ours"})
+        assert bytes(ours.parts(bundle)["r"]) == b"theirs"
         assert len(segments(tmp_path)) == 1
 
 

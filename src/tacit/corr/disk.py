@@ -230,10 +230,10 @@ class DiskStore(Store):
         """See `Store.oldest_primed`."""
         check_owner(plan, peer)
         with self._use():
-            found = self._index.ids(plan, peer, "primed", most=1)
-        if not found:
+            found = self._index.oldest(plan, peer, "primed")
+        if found is None:
             raise Exhausted(f"no primed bundle is left for plan {plan:.16} and peer {peer:.16}; deal and prime more")
-        return found[0]
+        return found
 
     def count(self, plan: str | None = None, peer: str | None = None) -> dict[State, int]:
         """See `Store.count`."""

@@ -134,8 +134,9 @@ class Index:
 
     def kept(self, peer: str | None = None, claimant: str | None = None) -> list[Entry]:
         """The rows of all bundles not erased, of a peer and of a claimant if given."""
+        # The plus keeps SQLite from walking all slots, erased ones included, to save itself the sorting.
         sql = "SELECT slot, bundle.id, plan, peer, state, claimant FROM bundle JOIN owner ON owner.id = owner "
-        sql += "WHERE state <> 'erased' AND (?1 IS NULL OR peer = ?1) AND (?2 IS NULL OR claimant = ?2) ORDER BY slot"
+        sql += "WHERE state <> 'erased' AND (?1 IS NULL OR peer = ?1) AND (?2 IS NULL OR claimant = ?2) ORDER BY +slot"
         return [Entry(*row) for row in self._all(sql, [peer, claimant])]
 
     def rows(self) -> tuple[Row, ...]:
@@ -145,11 +146,17 @@ class Index:
         )
         return tuple(Row(*row) for row in self._all(sql))
 
-    def ids(self, plan: str | None, peer: str | None, state: State | None, most: int = -1) -> tuple[bytes, ...]:
-        """Ids of bundles, oldest first; None matches all, `most` limits the number unless negative."""
+    def ids(self, plan: str | None, peer: str | None, state: State | None) -> tuple[bytes, ...]:
+        """Ids of bundles, oldest first; None matches all."""
         sql = "SELECT bundle.id FROM bundle JOIN owner ON owner.id = owner WHERE (?1 IS NULL OR plan = ?1) "
-        sql += "AND (?2 IS NULL OR peer = ?2) AND (?3 IS NULL OR state = ?3) ORDER BY slot LIMIT ?4"
-        return tuple(row[0] for row in self._all(sql, [plan, peer, state, most]))
+        sql += "AND (?2 IS NULL OR peer = ?2) AND (?3 IS NULL OR state = ?3) ORDER BY slot"
+        return tuple(row[0] for row in self._all(sql, [plan, peer, state]))
+
+    def oldest(self, plan: str, peer: str, state: State) -> bytes | None:
+        """The oldest bundle of a plan, peer and state; found by index, however many were erased."""
+        sql = "SELECT id FROM bundle WHERE owner = (SELECT id FROM owner WHERE plan = ? AND peer = ?) AND state = ? "
+        rows = self._all(sql + "ORDER BY slot LIMIT 1", [plan, peer, state])
+        return rows[0][0] if rows else None
 
     def count(self, plan: str | None, peer: str | None) -> dict[State, int]:
         """Bundles per state, zeros included; None matches all."""

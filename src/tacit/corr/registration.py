@@ -229,8 +229,7 @@ class Registrations:
         """Forget a registration; its seed is overwritten first. Removing one that is not there is fine."""
         folder = self._path / check_id(identity)
         with storage_faults(self._path):
-            seed = folder / "seed"
-            if seed.exists():
+            for seed in folder.glob("seed*"):
                 with seed.open("r+b") as file:
                     file.write(bytes(seed.stat().st_size))
                     file.flush()
