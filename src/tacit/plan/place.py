@@ -78,8 +78,11 @@ class Placement:
         return Fraction(bound) * scale <= Fraction(2) ** (self._ring - 2)
 
     def truncated(self, site: int, node: str, source: str) -> int:
-        """`site` brought back to the input scale by a degree-1 opening."""
-        return self.polynomial(site, node, _IDENTITY, source)
+        """`site` brought back to the input scale by a degree-1 opening, once for all who need it."""
+        key = ("truncated", site)
+        if key not in self._again:
+            self._again[key] = self.polynomial(site, node, _IDENTITY, source)
+        return self._again[key]
 
     def polynomial(self, site: int, node: str, coeffs: list[str], source: str) -> int:
         """Open `site` (once) and evaluate; `source` is the graph node whose range `site` has."""
@@ -174,7 +177,16 @@ def place(graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mappi
     costs nothing. Raises Refused with everything that does not fit.
     """
     first = _place(graph, policy, bounds, seen, {})
-    return _place(graph, policy, bounds, seen, spare_bits(first))
+    try:
+        finer = _place(graph, policy, bounds, seen, spare_bits(first))
+    except Refused:
+        return first
+    return finer if _size(finer) <= _size(first) else first
+
+
+def _size(p: Placement) -> tuple[int, int]:
+    """Steps, and bits over all rings: finer weights must add to neither."""
+    return len(p.steps), sum(int(step.attrs["ring"]) for step in p.steps if "ring" in step.attrs)
 
 
 def _place(
@@ -187,10 +199,11 @@ def _place(
     for out in graph.outputs:
         site, bound = at[out], p.bound(out)
         scale = p.wires[site].scale
-        if not p.fits(scale, 2 * bound):
+        if not p.fits(scale, bound):
             what = f"outputs up to {bound:g} do not fit a ring of {policy.ring or RINGS[-1]} bits"
             p.refusals.append(Refusal("not yet", out, what, "Lower policy.margin, input_bits or weight_bits."))
-        drop = max(0, ceil_log2(scale) - policy.input_bits - 1)
+        # Outputs below the input's resolution keep their own leading bits: never more is dropped than they have.
+        drop = max(0, min(ceil_log2(scale) - policy.input_bits - 1, ceil_log2(Fraction(bound) * scale)))
         reveal = p.emit("reveal", (site,), out, {"drop": drop})
         p.limits[reveal] = bound
     if p.refusals:
