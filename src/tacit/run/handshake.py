@@ -14,6 +14,7 @@ from tacit.ring import native
 
 __all__ = [
     "PROTOCOL",
+    "Again",
     "Ask",
     "Batch",
     "Bundle",
@@ -36,6 +37,7 @@ __all__ = [
     "Run",
     "Sync",
     "Synced",
+    "Taken",
     "greet",
 ]
 
@@ -72,6 +74,13 @@ class Opened(Message, frozen=True, kw_only=True):
     size: Count
     dealer: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")]
     epoch: Count
+
+
+class Again(Message, frozen=True, kw_only=True):
+    """Server to client: your epoch is behind one you showed before; show it again.
+
+    Another process of the client may have overtaken this one; a store restored from a copy stays behind.
+    """
 
 
 class PlanText(Message, frozen=True, kw_only=True):
@@ -131,6 +140,12 @@ class Claimed(Message, frozen=True, kw_only=True):
 
     bundle: Id
     epoch: Count
+
+
+class Taken(Message, frozen=True, kw_only=True):
+    """Server to client: this bundle is spent here; propose another."""
+
+    bundle: Id
 
 
 class Run(Message, frozen=True, kw_only=True):

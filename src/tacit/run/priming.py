@@ -41,6 +41,12 @@ def group_size(plan: Plan) -> int:
     return max(1, min(64, GROUP_BYTES // max(1, added + dealt)))
 
 
+def _keep(store: Store, plan: Plan, made: list[Priming]) -> None:
+    """Make a group durable, without those that another session has primed or ended meanwhile (to the same effect)."""
+    waiting = set(store.ids(plan.digest, state="dealt"))
+    store.prime_many([priming for priming in made if priming.bundle in waiting])
+
+
 def _groups(bundles: Sequence[bytes], size: int) -> list[Sequence[bytes]]:
     return [bundles[i : i + size] for i in range(0, len(bundles), size)]
 
@@ -70,7 +76,7 @@ def prime_as_client(
         for bundle in group:
             if channel.recv_message(Primed).bundle != bundle:
                 raise PeerError("the server primed another bundle than the one asked for")
-        store.prime_many(made)
+        _keep(store, plan, made)
         if progress is not None:
             progress(len(group))
 
@@ -93,6 +99,6 @@ def prime_as_server(
             else:
                 material.prime(plan, SERVER, Seeds(server=Seed.fresh()), channel, {}, threads=threads)
         channel.meter.phase("handshake")
-        store.prime_many(made)
+        _keep(store, plan, made)
         for bundle in group:
             channel.send_message(Primed(bundle=bundle))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.corr.store import Dealing, Store
-from tacit.errors import BundleSpent, Exhausted, InvalidInput, PeerError, TacitError
+from tacit.errors import BundleSpent, Exhausted, InvalidInput, PeerError, RolledBack, TacitError
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.plan.policy import ClientPolicy
@@ -20,7 +20,7 @@ from tacit.ring import bits
 from tacit.run import material
 from tacit.run.dealing import peer_id, request_bundles
 from tacit.run.execute import as_floats, decode_outputs, encode_inputs
-from tacit.run.handshake import Ask, Claim, Claimed, Opened, PlanText, Sync, Synced, greet
+from tacit.run.handshake import Again, Ask, Claim, Claimed, Opened, PlanText, Sync, Synced, Taken, greet
 from tacit.run.online import load_parts, needs_material, run_as_client
 from tacit.run.priming import prime_as_client
 from tacit.run.register import difference_wire, part_name, receive_differences
@@ -94,9 +94,12 @@ class Client:
 
     def _open(self) -> None:
         greet(self.channel, "client", ("server",))
-        self.channel.send_message(Ask(plan=self.plan_digest, epoch=self._store.epoch))
-        opened = self.channel.recv_message(Opened)
-        self._store.note_peer_epoch(self.server, opened.epoch)
+        opened = self._ask()
+        try:
+            self._store.note_peer_epoch(self.server, opened.epoch)
+        except RolledBack:  # another process of this client may have been told a later one meanwhile
+            opened = self._ask()
+            self._store.note_peer_epoch(self.server, opened.epoch)
         if self.plan_digest not in ("", opened.plan):
             raise PeerError("the server opened another plan than the one asked for")
         kept = self.home.plan(opened.plan)
@@ -108,6 +111,15 @@ class Client:
             self._synchronise()
         if kept is None:
             self.home.keep_plan(self.plan)
+
+    def _ask(self) -> Opened:
+        """Ask for the plan; once more, with a fresh epoch, if the server finds the first one behind."""
+        for _ in range(2):
+            self.channel.send_message(Ask(plan=self.plan_digest, epoch=self._store.epoch))
+            answer = self.channel.recv_message(Opened, Again)
+            if isinstance(answer, Opened):
+                return answer
+        raise PeerError("the server keeps asking for this client's epoch")
 
     def _download(self, opened: Opened) -> Plan:
         if opened.size > 64 << 20:
@@ -213,9 +225,12 @@ class Client:
         while True:
             bundle = self._store.oldest_primed(self.plan.digest, self.server)
             self.channel.send_message(Claim(bundle=bundle))
-            claimed = self.channel.recv_message(Claimed)
+            claimed = self.channel.recv_message(Claimed, Taken)
             if claimed.bundle != bundle:
                 raise PeerError("the server claimed another bundle than the one proposed")
+            if isinstance(claimed, Taken):
+                self._store.reconcile(self.server, [bundle])
+                continue
             self._store.note_peer_epoch(self.server, claimed.epoch)
             try:
                 self._store.claim(bundle, self.plan.digest, self.server)

@@ -8,12 +8,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tacit.corr.store import Dealing, Store
-from tacit.errors import Exhausted, InvalidInput, NotPermitted, PeerError
+from tacit.errors import BundleSpent, Exhausted, InvalidInput, NotPermitted, PeerError, RolledBack
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.run import material
 from tacit.run.dealing import fetch_parts, peer_id
-from tacit.run.handshake import Ask, Claim, Claimed, Opened, PlanText, Prime, Register, Run, Sync, Synced, greet
+from tacit.run.handshake import (
+    Again,
+    Ask,
+    Claim,
+    Claimed,
+    Opened,
+    PlanText,
+    Prime,
+    Register,
+    Run,
+    Sync,
+    Synced,
+    Taken,
+    greet,
+)
 from tacit.run.online import load_parts, needs_material, run_as_server
 from tacit.run.priming import prime_as_server
 from tacit.run.register import send_differences
@@ -85,10 +99,15 @@ class _Visit:
         self._hosted = self._open(channel.recv_message(Ask))
 
     def _open(self, ask: Ask) -> Hosted:
+        try:
+            self._store.note_peer_epoch(self._client, ask.epoch)
+        except RolledBack:
+            self._channel.send_message(Again())
+            ask = self._channel.recv_message(Ask)
+            self._store.note_peer_epoch(self._client, ask.epoch)
         hosted = self._server.plans.get(ask.plan or self._server._first)
         if hosted is None:
             raise NotPermitted("this server does not offer that plan; its model may have been replaced")
-        self._store.note_peer_epoch(self._client, ask.epoch)
         plan = hosted.plan
         self._channel.send_message(
             Opened(plan=plan.digest, size=len(plan.canonical()), dealer=hosted.dealer, epoch=self._store.epoch)
@@ -97,8 +116,10 @@ class _Visit:
 
     def next(self) -> None:
         """Serve one request."""
-        request = self._channel.recv_message(PlanText, Sync, Register, Prime, Claim, Run)
-        if isinstance(request, PlanText):
+        request = self._channel.recv_message(Ask, PlanText, Sync, Register, Prime, Claim, Run)
+        if isinstance(request, Ask):
+            self._hosted = self._open(request)
+        elif isinstance(request, PlanText):
             self._channel.send_data(self._hosted.plan.canonical())
         elif isinstance(request, Sync):
             self._sync(request)
@@ -160,7 +181,11 @@ class _Visit:
 
     def _claim(self, bundle: bytes) -> None:
         self.leave()
-        epoch = self._store.claim(bundle, self._hosted.plan.digest, self._client)
+        try:
+            epoch = self._store.claim(bundle, self._hosted.plan.digest, self._client)
+        except BundleSpent:
+            self._channel.send_message(Taken(bundle=bundle))
+            return
         self._claimed = (bundle, {})
         self._claimed = (bundle, load_parts(self._store, bundle))
         self._channel.send_message(Claimed(bundle=bundle, epoch=epoch))
