@@ -58,7 +58,8 @@ def checked(model: nn.Module, *inputs: torch.Tensor, atol: float = 1e-5) -> Grap
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of slow paths
         expected = model.double().eval()(*(x.double() for x in inputs))
-    outputs = expected if isinstance(expected, tuple | list) else [expected]
+    parts = expected.values() if isinstance(expected, dict) else expected if isinstance(expected, tuple) else [expected]
+    outputs = [part for part in parts if part is not None]
     assert len(outputs) == len(values)
     for value, output in zip(values, outputs, strict=True):
         assert value.shape == tuple(output.shape)
@@ -87,6 +88,14 @@ FUNCTIONS: list[tuple[str, Any, torch.Tensor, dict[str, int]]] = [
     ("lifted tensor", lambda s, x: x + torch.tensor(2.0), IMAGE, {"bias": 1}),
     ("shift", lambda s, x: x - 0.1, IMAGE, {"bias": 1}),
     ("scale", lambda s, x: -x / 3, IMAGE, {"scale": 1}),
+    ("power sum", lambda s, x: sum(c * x**i for i, c in enumerate([0.5, 2, 0.25])), IMAGE, {"poly": 1}),
+    (
+        "trained power sum",
+        lambda s, x: sum(c * x**i for i, c in enumerate(s.a)),
+        IMAGE,
+        {"scale": 1, "bias": 1, "affine": 3, "poly": 1, "add": 2},
+    ),
+    ("no output beside one", lambda s, x: {"y": x * 2, "loss": None}, IMAGE, {"scale": 1}),
     ("scale and literal", lambda s, x: 1 - 0.5 * x, IMAGE, {"scale": 1, "bias": 1}),
     ("add alpha", lambda s, x: torch.add(x.mean(1), x.sum(1), alpha=2), IMAGE, {"mean": 2, "scale": 1, "add": 1}),
     ("sub", lambda s, x: x.mean(2) - x.mean(3), IMAGE, {"mean": 2, "sub": 1}),
@@ -285,6 +294,10 @@ def test_all_problems_at_once() -> None:
         (lambda s, x: x.expand(2, 2, 3, 8, 8), "broadcast"),
         (lambda s, x: torch.fft.fft(x).real, "not known here"),
         (lambda s, x: x.mul_(2), "writes to its"),
+        (lambda s, x: x * 1j, "finite real numbers"),
+        (lambda s, x: x - float("inf"), "finite real numbers"),
+        (lambda s, x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)), "control flow"),
+        (lambda s, x: (x * 2, 3), "does not depend"),
     ],
 )
 def test_refusals(function: Any, message: str) -> None:
@@ -319,3 +332,10 @@ def test_what_export_cannot_trace_is_one_sentence() -> None:
 def test_wrong_arguments(model: Any, example: Any) -> None:
     with pytest.raises(InvalidInput, match=r"takes a torch\.nn\.Module"):
         from_torch(model, example)
+
+
+def test_sparse_parameters_are_named() -> None:
+    model = Fn(lambda s, x: x + torch.sparse.mm(s.kernel, s.m.T).sum())
+    model.kernel = nn.Parameter(torch.eye(5).to_sparse(), requires_grad=False)
+    with pytest.raises(InvalidInput, match="kernel is not a dense tensor"):
+        from_torch(model, ROW)

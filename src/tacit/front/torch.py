@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from tacit.errors import InvalidInput
 from tacit.front.build import Builder
@@ -93,7 +93,11 @@ class _Tensor:
     trained: bool
 
     def constant(self) -> Constant:
-        """The same as plain data; half precisions widen to float32, which holds them exactly."""
+        """The same as plain data; half precisions widen to float32, which holds them exactly. Raises InvalidInput."""
+        if self.value.layout is not torch.strided or self.value.is_quantized:
+            raise InvalidInput(
+                f"{self.name or 'a computed constant'} is not a dense tensor; convert the model's weights"
+            )
         tensor = self.value.detach().cpu()
         if tensor.dtype in (torch.float16, torch.bfloat16):
             tensor = tensor.to(torch.float32)
@@ -138,13 +142,12 @@ class _Import:
         return self._builder.input(node.name, shape)
 
     def _call(self, node: Any) -> Any:
-        inputs = [self._known.get(parent) for parent in node.all_input_nodes]
         if node.target is operator.getitem:
             whole, index = node.args
             values = self._known[whole]
             return values[index] if isinstance(values, tuple) else values
         name, source = str(node.target), _where(node)
-        if not any(isinstance(x, Value | tuple) for x in inputs) and isinstance(node.target, torch._ops.OpOverload):
+        if isinstance(node.target, torch._ops.OpOverload) and not any(map(self._secret, node.all_input_nodes)):
             return self._constant(node, name, source)
         adapter = self._table.get(name)
         if adapter is None:
@@ -158,6 +161,11 @@ class _Import:
             raise AssertionError(f"{source} has shape {shape} in the trace and {value.shape} in the graph")
         return value
 
+    def _secret(self, node: Any) -> bool:
+        """Whether a node's value, or a part of it, is computed from the model's inputs."""
+        known = self._known.get(node)
+        return any(isinstance(part, Value) for part in (known if isinstance(known, tuple) else (known,)))
+
     def _constant(self, node: Any, name: str, source: str) -> Any:
         """A call on known tensors only, done now by torch itself."""
         if torch.Tag.nondeterministic_seeded in node.target.tags:
@@ -169,6 +177,8 @@ class _Import:
             return self._known[parent].value if isinstance(self._known[parent], _Tensor) else self._known[parent]
 
         result = node.target(*torch.fx.map_arg(node.args, tensor), **torch.fx.map_arg(node.kwargs, tensor))
+        if isinstance(result, list | tuple):
+            return tuple(_Tensor(part, "", trained) for part in result)
         return _Tensor(result, "", trained) if isinstance(result, torch.Tensor) else result
 
     def _opaque(self, node: Any, source: str) -> Any:
@@ -201,6 +211,8 @@ class _Import:
                 self._builder.refuse(str(spec.target), Unsupported("never", what, "Compute new tensors instead."))
                 continue
             value = by_name.get(getattr(spec.arg, "name", None))
+            if isinstance(spec.arg, ConstantArgument) and spec.arg.value is None:
+                continue
             if isinstance(value, Value):
                 values.append(value)
             else:

@@ -26,6 +26,7 @@ __all__ = [
     "Value",
     "flat_channels",
     "literal",
+    "needs_constant",
     "needs_value",
     "offset_by",
     "polynomial",
@@ -104,6 +105,13 @@ def needs_value(x: object, what: str) -> Value:
     return x
 
 
+def needs_constant(x: object) -> Constant:
+    """`x` as a constant array. Raises Unsupported for anything else, such as a complex or an infinite number."""
+    if not isinstance(x, Constant):
+        raise Unsupported("never", f"arithmetic with {x!r}", "Use finite real numbers and tensors.")
+    return x
+
+
 def flat_channels(x: Value, constant: Constant) -> tuple[int, Constant]:
     """The axis a and the vector [C] by which `constant` varies along x: a product with it is one number per channel.
 
@@ -129,17 +137,18 @@ def flat_channels(x: Value, constant: Constant) -> tuple[int, Constant]:
     return varying[0], Constant(array.reshape(-1), constant.name, constant.trained)
 
 
-def scaled_by(x: Value, factor: Constant) -> Step:
+def scaled_by(x: Value, factor: object) -> Step:
     """x times a constant array: one factor per channel. Raises Unsupported."""
-    along, gain = flat_channels(x, factor)
+    along, gain = flat_channels(x, needs_constant(factor))
     return Step("affine", (x,), {"axis": along}, {"gain": gain})
 
 
-def offset_by(x: Value | Step, shape: tuple[int, ...], value: Constant) -> Step:
+def offset_by(x: Value | Step, shape: tuple[int, ...], summand: object) -> Step:
     """x of `shape` plus a constant array that broadcasts to it.
 
     Raises Unsupported when the sum would be larger than x.
     """
+    value = needs_constant(summand)
     try:
         fits = np.broadcast_shapes(shape, value.array.shape) == shape
     except ValueError:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
-from tacit.ir.source import Constant, Step, Unsupported, Value, literal, offset_by, polynomial
+from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_constant, offset_by, polynomial
 from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
@@ -55,7 +55,7 @@ def _add(x: Any, y: Any, *, alpha: Any = 1) -> Step:
     if number is not None:
         return polynomial(left, number if value is y else number * times, 1)
     if value is x and times != 1:
-        other = Constant(other.array * float(times), trained=other.trained)
+        other = Constant(needs_constant(other).array * float(times), trained=other.trained)
     return offset_by(left, value.shape, other)
 
 

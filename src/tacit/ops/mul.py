@@ -8,7 +8,7 @@ import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
-from tacit.ir.source import Constant, Step, Unsupported, Value, literal, polynomial, scaled_by
+from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_constant, polynomial, scaled_by
 
 __all__ = ["aten", "clear", "onnx", "shape"]
 
@@ -43,7 +43,7 @@ def _div(x: Any, y: Any) -> Step:
     if not isinstance(x, Value) or isinstance(y, Value):
         raise Unsupported("replace", "a division by an activation", "Divide by constants only.")
     number = literal(y)
-    if number == 0 or (number is None and not np.all(y.array)):
+    if number == 0 or (number is None and not np.all(needs_constant(y).array)):
         raise Unsupported("never", "a division by zero", "Correct the model.")
     if number is not None:
         return polynomial(x, 0, 1 / number)

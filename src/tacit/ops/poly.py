@@ -61,13 +61,13 @@ def _pow(x: Any, exponent: Any) -> Step:
     if isinstance(exponent, Constant) and exponent.array.size == 1:
         exponent = Constant(exponent.array, trained=False)
     n = literal(exponent)
-    if n is None or n.denominator != 1 or not 1 <= n <= MAX_DEGREE:
+    if n is None or n.denominator != 1 or not 0 <= n <= MAX_DEGREE:
         raise Unsupported(
             "replace",
             f"a power with exponent {exponent if n is None else n}",
-            f"Use whole exponents from 1 to {MAX_DEGREE}.",
+            f"Use whole exponents from 0 to {MAX_DEGREE}.",
         )
-    return polynomial(needs_value(x, "a power"), *[0] * int(n), 1)
+    return polynomial(needs_value(x, "a power"), *([0] * int(n) + [1] if n else [1, 0]))
 
 
 aten = {

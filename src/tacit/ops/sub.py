@@ -7,7 +7,7 @@ from typing import Any
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
-from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value, literal, offset_by, polynomial
+from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value, literal, needs_constant, offset_by, polynomial
 from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
@@ -54,7 +54,7 @@ def _sub(x: Any, y: Any, *, alpha: Any = 1) -> Step:
         number = literal(y)
         if number is not None:
             return polynomial(x, -number * times, 1)
-        return offset_by(x, x.shape, Constant(y.array * -float(times), trained=y.trained))
+        return offset_by(x, x.shape, Constant(needs_constant(y).array * -float(times), trained=y.trained))
     number = literal(x)
     if number is not None:
         return polynomial(y, number, -times)
