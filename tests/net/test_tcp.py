@@ -175,6 +175,21 @@ def test_a_dribbled_message_runs_out_of_time() -> None:
     left.close()
 
 
+def test_a_refusing_side_lingers() -> None:
+    """Closing at once would reset the connection under a peer that still sends, and the reason could be lost."""
+    left, right = socket.socketpair()
+    refusing, busy = Channel(SocketTransport(left, Party("b"))), Channel(SocketTransport(right, Party("a")))
+    refusing.refuse(Exhausted("deal more"))
+    thread = threading.Thread(target=refusing.close)
+    thread.start()
+    time.sleep(0.1)
+    with busy:
+        busy.send_data(bytes(1 << 20))
+        with pytest.raises(Exhausted, match="deal more"):
+            busy.recv_data(1)
+    thread.join()
+
+
 def test_many_buffers_and_short_writes() -> None:
     """More buffers than one gather takes, through a socket that takes little at once."""
     left, right = socket.socketpair()
