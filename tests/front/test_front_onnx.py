@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
@@ -249,7 +251,7 @@ def test_control_flow_is_never() -> None:
     ("nodes", "weights", "message"),
     [
         ([node("Mul", "x,g", "h"), node("Mul", "h,x")], {"g": np.float32(0.1)}, "two functions"),
-        ([node("Pow", "x,g")], {"g": np.float32(0.5)}, "exponent 1/2"),
+        ([node("Pow", "x,g")], {"g": np.float32(0.5)}, "exponent is 1/2"),
         ([node("MatMul", "g,x")], {"g": numbers(8, 8)}, "two activations"),
         ([node("Cast", "x", "i", to=7), node("Cast", "i", to=1)], {}, "conversion to 7"),
         ([node("Relu", "g", "y")], {"g": numbers(3)}, "does not depend"),
@@ -329,3 +331,39 @@ def test_a_flipped_byte_never_escapes() -> None:
             from_onnx(parsed)
         except (InvalidInput, Refused):
             continue
+
+
+class Exported(torch.nn.Module):
+    """What torch's exporter writes for literals, views, pools, tied shapes and a residual sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 3, 3, padding=1), torch.nn.BatchNorm2d(3)
+        self.row, self.gain = torch.nn.Conv1d(3, 2, 3), torch.nn.Parameter(torch.tensor([[0.5], [2.0]]))
+        self.last = torch.nn.Linear(14, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.conv(x))
+        y = 0.25 * y**2 + y / 3 + 0.1 + x
+        y = torch.nn.functional.avg_pool2d(y, 2).view(y.size(0), 3, -1)
+        y = (self.row(y) * self.gain).reshape(x.shape[0], -1, 14)
+        return self.last(y.transpose(1, 2).transpose(2, 1)).mean(1) - 1
+
+
+@pytest.mark.parametrize("opset", [13, 18, 20])
+def test_what_torch_exports(opset: int, tmp_path: Path) -> None:
+    net, x = Exported().eval(), torch.tensor(numbers(2, 3, 8, 8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net,
+            (x,),
+            tmp_path / "m.onnx",
+            opset_version=opset,
+            dynamo=False,
+            input_names=["x"],
+            dynamic_axes={"x": {0: "n"}},
+        )
+    graph = from_onnx(tmp_path / "m.onnx", batch=2)
+    assert counts(graph)["poly"] == 1
+    np.testing.assert_allclose(run_clear(graph, x.numpy())[0], net(x).detach().numpy(), atol=1e-5)

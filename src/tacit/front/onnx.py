@@ -2,7 +2,8 @@
 
 What is public and what is secret: a floating-point initialiser is a parameter, hence the owner's secret, whatever its
 size; the
-value of a Constant node is public when it is one number. Integers (shapes, axes, paddings) are structure, hence public.
+value of a Constant node is public when it is one number. Integers (shapes, axes, paddings), exponents and the fill of a
+padding are structure, hence public.
 """
 
 from __future__ import annotations

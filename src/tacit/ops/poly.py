@@ -57,17 +57,19 @@ def _square(x: Any) -> Step:
 
 
 def _pow(x: Any, exponent: Any) -> Step:
-    """x ** n; an exponent is part of the structure wherever a model stores it."""
-    if isinstance(exponent, Constant) and exponent.array.size == 1:
-        exponent = Constant(exponent.array, trained=False)
     n = literal(exponent)
     if n is None or n.denominator != 1 or not 0 <= n <= MAX_DEGREE:
         raise Unsupported(
             "replace",
-            f"a power with exponent {exponent if n is None else n}",
+            f"a power whose exponent is {'not a literal' if n is None else n}",
             f"Use whole exponents from 0 to {MAX_DEGREE}.",
         )
     return polynomial(needs_value(x, "a power"), *([0] * int(n) + [1] if n else [1, 0]))
+
+
+def _onnx_pow(x: Any, exponent: Any) -> Step:
+    """x ** n; ONNX writes even a fixed exponent as an initialiser, so that it counts as structure wherever it is."""
+    return _pow(x, Constant(exponent.array, trained=False) if isinstance(exponent, Constant) else exponent)
 
 
 aten = {
@@ -75,4 +77,4 @@ aten = {
     "aten.pow.Tensor_Scalar": _pow,
     "aten.pow.Tensor_Tensor": _pow,
 }
-onnx = {"Pow": _pow}
+onnx = {"Pow": _onnx_pow}
