@@ -1,0 +1,100 @@
+"""Where commands write: figures to stdout, everything else to stderr; tables or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tacit.errors import Refused, TacitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["explain", "log_to_stderr", "make_table", "notices", "print_json", "progress_bars", "results", "warn"]
+
+#: Columns where the output is no terminal, which would tell its own.
+_WIDTH = 100
+
+
+def results() -> Console:
+    """Stdout, for figures. Text is printed as it is, without markup."""
+    return _console(sys.stdout)
+
+
+def notices() -> Console:
+    """Stderr, for progress, warnings and errors."""
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    width = None if stream.isatty() else _WIDTH
+    return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """One JSON object and a newline, on stdout."""
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """A warning on stderr."""
+    notices().print(f"warning: {text}", style="yellow", soft_wrap=True)
+
+
+def explain(error: TacitError | str) -> None:
+    """An error on stderr; a refused model with all its problems as a table."""
+    console = notices()
+    if not isinstance(error, Refused):
+        console.print(f"error: {error}", style="red", soft_wrap=True)
+        return
+    console.print(f"error: {str(error).splitlines()[0]}", style="red", soft_wrap=True)
+    table = make_table("", "where", "problem", "instead", right=())
+    for refusal in error.refusals:
+        table.add_row(refusal.kind, refusal.where, refusal.what, refusal.advice)
+    console.print(table)
+
+
+def make_table(*columns: str, right: Sequence[int] | None = None, title: str | None = None) -> Table:
+    """A table; the columns at the places `right` (None: all but the first) are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    chosen: Iterable[int] = range(1, len(columns)) if right is None else right
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place in chosen else "left", overflow="fold")
+    return table
+
+
+def log_to_stderr(verbose: bool) -> None:
+    """Log warnings to stderr, or what happens too. Logs name parties, counts and times, never values."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Gives `show(label, done, total)`, which keeps one bar per label on stderr; silent where that is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    console = notices()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        def show(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total)
+            bars.update(tasks[label], completed=done, total=total)
+
+        yield show
