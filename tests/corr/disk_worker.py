@@ -60,7 +60,7 @@ def step(store: DiskStore, journal: int, choice: random.Random) -> None:
         elif verb == "erase" and len(dealt) > 20:
             store.erase(choice.choice(dealt))
     except StoreError as error:
-        if not any(words in str(error) for words in ("primed already", "is erased", "is claimed")):
+        if not any(words in str(error) for words in ("primed already", "is erased", "is claimed", "is destroyed")):
             raise
 
 

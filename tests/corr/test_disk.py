@@ -282,6 +282,22 @@ def test_parts_close_with_the_bundle(store: DiskStore) -> None:
     assert len(parts) == 3
 
 
+def test_who_loses_a_bundle_midway_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DiskStore(tmp_path) as ours, DiskStore(tmp_path) as theirs:
+        read, write = ours._segments.read, ours._segments.write
+        erased, primed = deal(ours, primed=False), deal(ours, primed=False)
+        monkeypatch.setattr(ours._segments, "read", lambda *at: (theirs.erase(erased), read(*at))[1])
+        with pytest.raises(BundleSpent, match="is erased"):
+            ours.parts(erased)["r"]
+        theirs_first = {"m": b"theirs"}
+        monkeypatch.setattr(ours._segments, "write", lambda jobs: (theirs.prime(primed, theirs_first), write(jobs))[1])
+        with pytest.raises(StoreError, match="primed already"):
+            ours.prime(primed, {"m": b"ours"})
+        theirs.claim(primed, PLAN, PEER)
+        assert bytes(theirs.parts(primed)["m"]) == b"theirs"
+        assert len(segments(tmp_path)) == 2
+
+
 def test_a_forked_child_must_open_its_own(store: DiskStore) -> None:
     bundle = deal(store)
     store.claim(bundle, PLAN, PEER)

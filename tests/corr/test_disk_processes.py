@@ -51,7 +51,8 @@ def check_after_kill(folder: Path, dead: int) -> None:
     claims = journal(folder)
     assert len({bundle for _, bundle in claims}) == len(claims), "a bundle was claimed twice"
     with DiskStore(folder / "store") as store:
-        assert store.recovered.damaged == () or len(store.recovered.damaged) <= 1
+        # Dying while it erases leaves one bundle without its key.
+        assert len(store.recovered.damaged) <= 1
         states = {row.bundle: row.state for row in store.list()}
         for pid, bundle in claims:
             assert states[bundle] == "erased" or (pid != dead and states[bundle] == "claimed")

@@ -162,11 +162,12 @@ def test_a_row_becomes_visible_after_everything_it_needs_is_synced(
     monkeypatch.setattr(os, "fsync", recorded(os.fsync))
     monkeypatch.setattr(os, "fdatasync", recorded(os.fdatasync))
     store._index._db.set_trace_callback(
-        lambda sql: events.append(sql) if sql in ("COMMIT", "BEGIN IMMEDIATE") else None
+        lambda sql: events.append(sql) if sql in ("BEGIN", "COMMIT", "BEGIN IMMEDIATE") else None
     )
     bundle = deal(store)
-    put, prime = ["segments", "segments", "BEGIN IMMEDIATE"], ["segments", "segments", "BEGIN IMMEDIATE", "COMMIT"]
-    assert events == [*put, "keys", "COMMIT", *prime]
+    put = ["segments", "segments", "BEGIN IMMEDIATE", "keys", "COMMIT"]
+    look, prime = ["BEGIN", "COMMIT"], ["segments", "segments", "BEGIN IMMEDIATE", "COMMIT"]
+    assert events == [*put, *look, *prime]
     events.clear()
     store.claim(bundle, PLAN, PEER)
     store.erase(bundle)

@@ -115,12 +115,13 @@ class DiskStore(Store):
     def prime_many(self, primings: Sequence[Priming]) -> None:
         """See `Store.prime_many`; new parts go to a new segment under the same key, so a crash leaves the old state."""
         with self._use():
-            entries = [self._primable(priming.bundle) for priming in primings]
-            keys = [self._key(entry) for entry in entries]
-            parts = [
-                check_priming(priming, self._index.places(entry.slot))
-                for priming, entry in zip(primings, entries, strict=True)
-            ]
+            with self._index.reading():
+                entries = [self._primable(priming.bundle) for priming in primings]
+                keys = [self._key(entry) for entry in entries]
+                parts = [
+                    check_priming(priming, self._index.places(entry.slot))
+                    for priming, entry in zip(primings, entries, strict=True)
+                ]
             need = sum(map(sealed_bytes, parts))
             check_room(need, self._index.bytes_used(), self._quota)
             jobs = zip((entry.bundle for entry in entries), keys, parts, strict=True)
@@ -187,7 +188,7 @@ class DiskStore(Store):
 
     def parts(self, bundle: bytes) -> Mapping[str, memoryview]:
         """See `Store.parts`."""
-        with self._use():
+        with self._use(), self._index.reading():
             names = tuple(self._index.places(self._readable(bundle).slot))
             return _Parts(names, partial(self._read_part, bundle))
 
@@ -203,9 +204,17 @@ class DiskStore(Store):
     def _read_part(self, bundle: bytes, name: str) -> memoryview:
         """One part, as `parts(bundle)[name]` gives it. Raises KeyError if the bundle has no such part."""
         with self._use():
-            entry = self._readable(bundle)
-            file, place = self._index.places(entry.slot)[name]
-            return self._segments.read(file, bundle, self._key(entry), place)
+            with self._index.reading():
+                entry = self._readable(bundle)
+                file, place = self._index.places(entry.slot)[name]
+                key = self._key(entry)
+            try:
+                return self._segments.read(file, bundle, key, place)
+            except StoreError:
+                # If it was erased or primed meanwhile, that is the reason to give; wait for whoever is at it.
+                with self._index.writing():
+                    self._readable(bundle)
+                raise
 
     def erase(self, bundle: bytes) -> None:
         """See `Store.erase`; when it returns, the key is overwritten on the disk."""

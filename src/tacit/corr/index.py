@@ -105,10 +105,22 @@ class Index:
         self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Several queries that see one moment of the store; keep it short, since commits wait for its end."""
+        with self._transaction("BEGIN"):
+            yield
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """A transaction that no other thread or process can write beside; durable when the block is left."""
+        with self._transaction("BEGIN IMMEDIATE"):
+            yield
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        """Run a block in a transaction, rolled back if the block or the commit fails."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(begin)
             try:
                 yield
                 self._db.execute("COMMIT")
