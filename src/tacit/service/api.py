@@ -12,7 +12,7 @@ from tacit.errors import InvalidInput
 from tacit.net import tcp, tls
 from tacit.net.channel import Channel
 from tacit.net.keys import load_identity, peers
-from tacit.net.shaper import LOOPBACK, Link, parse_link
+from tacit.net.shaper import LOOPBACK, Link, parse_link, shape
 from tacit.plan.plan import Plan
 from tacit.plan.policy import ClientPolicy
 from tacit.plan.save import load_plan
@@ -21,7 +21,7 @@ from tacit.run.handshake import Role, greet
 from tacit.service.client import Client
 from tacit.service.dealer import Dealer
 from tacit.service.home import Home
-from tacit.service.listen import Limits, Service, shape
+from tacit.service.listen import Limits, Service
 from tacit.service.server import Server
 
 __all__ = ["Running", "connect", "deal", "serve"]

@@ -12,9 +12,9 @@ from tacit.errors import ChannelClosed, ChannelError, ChannelTimeout, InvalidInp
 from tacit.net import tcp, tls
 from tacit.net.address import Address
 from tacit.net.channel import Channel
-from tacit.net.shaper import LOOPBACK, Link, Shaped
+from tacit.net.shaper import LOOPBACK, Link, shape
 
-__all__ = ["Limits", "Service", "shape"]
+__all__ = ["Limits", "Service"]
 
 log = logging.getLogger("tacit.service")
 
@@ -31,13 +31,6 @@ class Limits:
     def __post_init__(self) -> None:
         if not (1 <= self.peers <= 10_000 and 0 < self.step_s <= 1e6 and 0 < self.idle_s <= 1e6):
             raise InvalidInput("limits must be positive: peers up to 10000, seconds up to a million")
-
-
-def shape(channel: Channel, link: Link) -> Channel:
-    """The channel with what it sends delayed as `link` would; both parties shape their end."""
-    if link != LOOPBACK:
-        channel.transport = Shaped(channel.transport, link)
-    return channel
 
 
 class Service:
