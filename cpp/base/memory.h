@@ -15,7 +15,8 @@ struct Free {
 using Words = std::unique_ptr<u64[], Free>;
 using Bytes = std::unique_ptr<u8[], Free>;
 
-// Uninitialised, aligned to a cache line (to 2 MiB when large, with huge pages asked for); null when there is no memory.
+// Uninitialised, aligned to a cache line (to 2 MiB when large, with huge pages asked for); null when there is no
+// memory.
 Words allocate_words(std::size_t count) noexcept;
 Bytes allocate_bytes(std::size_t count) noexcept;
 

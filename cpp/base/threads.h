@@ -17,8 +17,8 @@ inline int workers_for(int threads, std::size_t items, double ns) {
   return std::max(1, static_cast<int>(useful));
 }
 
-// Calls run(worker, begin, end) over a partition of [0, items) on `workers` threads, this one included. `run` must not throw.
-// A thread the system refuses to start leaves its part to this thread.
+// Calls run(worker, begin, end) over a partition of [0, items) on `workers` threads, this one included. `run` must not
+// throw. A thread the system refuses to start leaves its part to this thread.
 template <class Run>
 void share(int workers, std::size_t items, Run&& run) {
   const auto count = static_cast<std::size_t>(workers);

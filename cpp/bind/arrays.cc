@@ -36,10 +36,12 @@ Array<T> take(nb::handle object, const char* name, int rank) {
   }
   if (a.dtype() != nb::dtype<T>()) throw nb::type_error((who + " must have dtype " + kTypeName<T>).c_str());
   if (rank != kAnyRank && a.ndim() != static_cast<std::size_t>(rank)) {
-    throw nb::value_error((who + " must have " + std::to_string(rank) + " dimensions, not " + std::to_string(a.ndim())).c_str());
+    throw nb::value_error(
+        (who + " must have " + std::to_string(rank) + " dimensions, not " + std::to_string(a.ndim())).c_str());
   }
   if (a.size() != 0 && !contiguous(a)) throw nb::value_error((who + " must be C-contiguous").c_str());
-  if (reinterpret_cast<std::uintptr_t>(a.data()) % alignof(T) != 0) throw nb::value_error((who + " must be aligned").c_str());
+  if (reinterpret_cast<std::uintptr_t>(a.data()) % alignof(T) != 0)
+    throw nb::value_error((who + " must be aligned").c_str());
   std::vector<std::size_t> shape;
   for (std::size_t i = 0; i < a.ndim(); ++i) shape.push_back(a.shape(i));
   const std::size_t size = a.size();
@@ -87,7 +89,9 @@ Words new_words(const std::vector<std::size_t>& shape) {
   return words;
 }
 
-nb::object to_numpy(Words words, const std::vector<std::size_t>& shape) { return hand_over<u64>(std::move(words), shape); }
+nb::object to_numpy(Words words, const std::vector<std::size_t>& shape) {
+  return hand_over<u64>(std::move(words), shape);
+}
 nb::object to_numpy(Bytes bytes, std::size_t size) { return hand_over<u8>(std::move(bytes), {size}); }
 
 }  // namespace tacit::bind

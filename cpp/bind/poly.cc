@@ -7,7 +7,8 @@
 namespace tacit::bind {
 namespace {
 
-nb::object powers_of(nb::handle lam_, i64 k, i64 p, i64 degree, nb::bytes key_, u64 nonce, int threads, std::string_view tier_) {
+nb::object powers_of(nb::handle lam_, i64 k, i64 p, i64 degree, nb::bytes key_, u64 nonce, int threads,
+                     std::string_view tier_) {
   const auto lam = take<u64>(lam_, "lam", 1);
   const u8* key = take_key(key_);
   check_threads(threads);
@@ -34,8 +35,8 @@ Array<u64> take_coeffs(nb::handle coeffs_, Opening& opening) {
   return coeffs;
 }
 
-nb::object client_of(nb::handle opened_, i64 k, i64 p, nb::handle coeffs_, i64 trunc, nb::bytes key_, u64 nonce, int threads,
-                     std::string_view tier_) {
+nb::object client_of(nb::handle opened_, i64 k, i64 p, nb::handle coeffs_, i64 trunc, nb::bytes key_, u64 nonce,
+                     int threads, std::string_view tier_) {
   const auto opened = take<u64>(opened_, "opened", 1);
   Opening opening{k, p, 0, trunc};
   const auto coeffs = take_coeffs(coeffs_, opening);
@@ -76,8 +77,8 @@ nb::object server_of(nb::handle opened_, i64 k, i64 p, nb::handle coeffs_, i64 t
 void bind_poly(nb::module_& m) {
   const auto threads = nb::arg("threads") = 1;
   const auto tier = nb::arg("tier") = "";
-  m.def("powers", powers_of, nb::arg("lam"), nb::arg("k"), nb::arg("p"), nb::arg("degree"), nb::arg("key"), nb::arg("nonce"),
-        nb::kw_only(), threads, tier);
+  m.def("powers", powers_of, nb::arg("lam"), nb::arg("k"), nb::arg("p"), nb::arg("degree"), nb::arg("key"),
+        nb::arg("nonce"), nb::kw_only(), threads, tier);
   m.def("poly_client", client_of, nb::arg("opened"), nb::arg("k"), nb::arg("p"), nb::arg("coeffs"), nb::arg("trunc"),
         nb::arg("key"), nb::arg("nonce"), nb::kw_only(), threads, tier);
   m.def("poly_server", server_of, nb::arg("opened"), nb::arg("k"), nb::arg("p"), nb::arg("coeffs"), nb::arg("trunc"),

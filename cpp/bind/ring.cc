@@ -95,7 +95,8 @@ nb::object unpack_of(nb::handle data_, i64 bits, std::size_t count, int threads,
   std::size_t size = 0;
   check(packed_bytes(count, bits, size));
   if (data.size != size) {
-    throw nb::value_error(("data must be " + std::to_string(size) + " bytes, not " + std::to_string(data.size)).c_str());
+    throw nb::value_error(
+        ("data must be " + std::to_string(size) + " bytes, not " + std::to_string(data.size)).c_str());
   }
   Words out = new_words({count});
   Status status;
@@ -113,7 +114,8 @@ void bind_ring(nb::module_& m) {
   const auto threads = nb::arg("threads") = 1;
   const auto tier = nb::arg("tier") = "";
   m.def("matmul", matmul_of, nb::arg("a"), nb::arg("b"), nb::kw_only(), threads, tier);
-  m.def("linear", linear_of, nb::arg("x"), nb::arg("w"), nb::arg("init").none() = nb::none(), nb::kw_only(), threads, tier);
+  m.def("linear", linear_of, nb::arg("x"), nb::arg("w"), nb::arg("init").none() = nb::none(), nb::kw_only(), threads,
+        tier);
   m.def("add", pairwise<add>, nb::arg("a"), nb::arg("b"), nb::kw_only(), threads, tier);
   m.def("sub", pairwise<sub>, nb::arg("a"), nb::arg("b"), nb::kw_only(), threads, tier);
   m.def("scale", scale_of, nb::arg("a"), nb::arg("s"), nb::kw_only(), threads, tier);

@@ -87,18 +87,21 @@ void server_of(const Opening& o, std::size_t n, const u64* opened, const u64* co
 
 void powers(const Opening& o, std::size_t n, const u64* lam, u64* out) {
   using Fn = void (*)(const Opening&, std::size_t, const u64*, u64*);
-  static constexpr Fn table[kMaxDegree] = {powers_of<1>, powers_of<2>, powers_of<3>, powers_of<4>, powers_of<5>, powers_of<6>};
+  static constexpr Fn table[kMaxDegree] = {powers_of<1>, powers_of<2>, powers_of<3>,
+                                           powers_of<4>, powers_of<5>, powers_of<6>};
   table[o.degree - 1](o, n, lam, out);
 }
 
 using EvaluateFn = void (*)(const Opening&, std::size_t, const u64*, const u64*, const u64*, u64*);
 
 void client(const Opening& o, std::size_t n, const u64* opened, const u64* coeffs, const u64* shares, u64* out) {
-  static constexpr EvaluateFn table[kMaxDegree] = {client_of<1>, client_of<2>, client_of<3>, client_of<4>, client_of<5>, client_of<6>};
+  static constexpr EvaluateFn table[kMaxDegree] = {client_of<1>, client_of<2>, client_of<3>,
+                                                   client_of<4>, client_of<5>, client_of<6>};
   table[o.degree - 1](o, n, opened, coeffs, shares, out);
 }
 
 void server(const Opening& o, std::size_t n, const u64* opened, const u64* coeffs, const u64* powers, u64* out) {
-  static constexpr EvaluateFn table[kMaxDegree] = {server_of<1>, server_of<2>, server_of<3>, server_of<4>, server_of<5>, server_of<6>};
+  static constexpr EvaluateFn table[kMaxDegree] = {server_of<1>, server_of<2>, server_of<3>,
+                                                   server_of<4>, server_of<5>, server_of<6>};
   table[o.degree - 1](o, n, opened, coeffs, powers, out);
 }

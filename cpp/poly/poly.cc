@@ -20,9 +20,10 @@ const PolyKernels& poly_kernels(Tier tier) {
 // Calls run(first, count) for all chunks of [0, n).
 template <class Run>
 void by_chunks(int threads, std::size_t n, const Run& run) {
-  share(workers_for(threads, n, static_cast<double>(n) * kNsPerElement), n, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; i += kChunk) run(i, std::min(kChunk, end - i));
-  });
+  share(workers_for(threads, n, static_cast<double>(n) * kNsPerElement), n,
+        [&](int, std::size_t begin, std::size_t end) {
+          for (std::size_t i = begin; i < end; i += kChunk) run(i, std::min(kChunk, end - i));
+        });
 }
 
 }  // namespace

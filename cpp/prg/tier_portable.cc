@@ -1,7 +1,8 @@
 // AES-128 in plain C++, bitsliced: no table look-up and no branch depends on the key or the data.
 //
-// Eight planes hold the bits of 128 bytes, eight blocks: in each of a plane's two words, bit j is a bit of byte j of four
-// blocks. The S-box is an inversion in a tower of fields (Satoh et al., 2001) and the affine map of FIPS 197, 5.1.1.
+// Eight planes hold the bits of 128 bytes, eight blocks: in each of a plane's two words, bit j is a bit of byte j of
+// four blocks. The S-box is an inversion in a tower of fields (Satoh et al., 2001) and the affine map of FIPS
+// 197, 5.1.1.
 #include <cstring>
 
 #include "prg/aes.h"
@@ -72,9 +73,7 @@ inline Nibble operator*(const Nibble& a, const Nibble& b) {
            (x[0] & y[3]) ^ (x[1] & y[2]) ^ (x[2] & y[1]) ^ (x[3] & y[0]) ^ w6}};
 }
 
-inline Nibble square(const Nibble& a) {
-  return {{a.bit[0] ^ a.bit[2], a.bit[2], a.bit[1] ^ a.bit[3], a.bit[3]}};
-}
+inline Nibble square(const Nibble& a) { return {{a.bit[0] ^ a.bit[2], a.bit[2], a.bit[1] ^ a.bit[3], a.bit[3]}}; }
 
 // a * y^3
 inline Nibble times_norm(const Nibble& a) {
@@ -105,7 +104,8 @@ inline Planes substitute(const Planes& x) {
   const Nibble over = d2 * (d4 * square(d4));
   const Nibble a = high * over;
   const Nibble b = (high ^ low) * over;
-  Planes out = apply(tower::kFromTower, {{b.bit[0], b.bit[1], b.bit[2], b.bit[3], a.bit[0], a.bit[1], a.bit[2], a.bit[3]}});
+  Planes out =
+      apply(tower::kFromTower, {{b.bit[0], b.bit[1], b.bit[2], b.bit[3], a.bit[0], a.bit[1], a.bit[2], a.bit[3]}});
   for (unsigned i : {0u, 1u, 5u, 6u}) out.bit[i] = ~out.bit[i];  // + 0x63
   return out;
 }

@@ -1,4 +1,5 @@
-// GF(2^8) of AES as GF(16)[z] / (z^2 + z + N) over GF(16) = GF(2)[y] / (y^4 + y + 1), where inversion is cheap in gates.
+// GF(2^8) of AES as GF(16)[z] / (z^2 + z + N) over GF(16) = GF(2)[y] / (y^4 + y + 1), where inversion is cheap in
+// gates.
 //
 // Everything here runs in the compiler: it finds an isomorphism and hands bit matrices to the bitsliced code.
 #pragma once

@@ -118,20 +118,21 @@ Status thin(const RingKernels& kernels, int threads, const ConvShape& s, const P
   const Words windows = allocate_words(groups * cols * depth);
   if (!windows) return no_memory();
   for (std::size_t i = 0; i < groups * cols; ++i) pixels.column(i / cols, i % cols, windows.get() + i * depth);
-  share(workers_for(threads, s.outputs, macs(s, pixels) * 0.2), s.outputs, [&](int, std::size_t begin, std::size_t end) {
-    u64 sums[kDotRows * kDotCols];
-    std::size_t o = begin;
-    while (o < end) {
-      const std::size_t rows = std::min({kDotRows, end - o, each - o % each});
-      kernels.dot(depth, w + o * depth, depth, rows, windows.get() + o / each * cols * depth, depth, cols, sums);
-      for (std::size_t i = 0; i < rows * cols; ++i) {
-        const std::size_t col = i % cols;
-        const std::size_t to = (col / plane * s.outputs + o + i / cols) * plane + col % plane;
-        out[to] = sums[i] + (init == nullptr ? 0 : init[to]);
-      }
-      o += rows;
-    }
-  });
+  share(workers_for(threads, s.outputs, macs(s, pixels) * 0.2), s.outputs,
+        [&](int, std::size_t begin, std::size_t end) {
+          u64 sums[kDotRows * kDotCols];
+          std::size_t o = begin;
+          while (o < end) {
+            const std::size_t rows = std::min({kDotRows, end - o, each - o % each});
+            kernels.dot(depth, w + o * depth, depth, rows, windows.get() + o / each * cols * depth, depth, cols, sums);
+            for (std::size_t i = 0; i < rows * cols; ++i) {
+              const std::size_t col = i % cols;
+              const std::size_t to = (col / plane * s.outputs + o + i / cols) * plane + col % plane;
+              out[to] = sums[i] + (init == nullptr ? 0 : init[to]);
+            }
+            o += rows;
+          }
+        });
   return ok();
 }
 
@@ -142,7 +143,8 @@ void plane_by_taps(const RingKernels& kernels, const ConvShape& s, const Padded&
     const std::size_t kw = tap % s.kernel_w;
     const std::size_t kh = tap / s.kernel_w % s.kernel_h;
     const u64* from = x + tap / (s.kernel_w * s.kernel_h) * images.plane +
-                      kh * static_cast<std::size_t>(s.dilation_h) * images.width + kw * static_cast<std::size_t>(s.dilation_w);
+                      kh * static_cast<std::size_t>(s.dilation_h) * images.width +
+                      kw * static_cast<std::size_t>(s.dilation_w);
     for (std::size_t h = 0; h < s.out_h; ++h) {
       kernels.axpy(s.out_w, w[tap], from + h * static_cast<std::size_t>(s.stride_h) * images.width,
                    static_cast<std::size_t>(s.stride_w), out + h * s.out_w);
@@ -174,9 +176,12 @@ void narrow(const RingKernels& kernels, int threads, const ConvShape& s, const P
 Status check_axis(const char* axis, std::size_t size, std::size_t kernel, i64 stride, i64 padding, i64 dilation,
                   std::size_t& out) {
   const std::string of = std::string(" of the ") + axis + " axis ";
-  if (stride < 1 || stride >= static_cast<i64>(kLargest)) return invalid("stride" + of + "must be 1 or more, and below 2^31");
-  if (dilation < 1 || dilation >= static_cast<i64>(kLargest)) return invalid("dilation" + of + "must be 1 or more, and below 2^31");
-  if (padding < 0 || padding >= static_cast<i64>(kLargest)) return invalid("padding" + of + "must be 0 or more, and below 2^31");
+  if (stride < 1 || stride >= static_cast<i64>(kLargest))
+    return invalid("stride" + of + "must be 1 or more, and below 2^31");
+  if (dilation < 1 || dilation >= static_cast<i64>(kLargest))
+    return invalid("dilation" + of + "must be 1 or more, and below 2^31");
+  if (padding < 0 || padding >= static_cast<i64>(kLargest))
+    return invalid("padding" + of + "must be 0 or more, and below 2^31");
   if (size >= kLargest || kernel >= kLargest) return invalid("sizes" + of + "must be below 2^31");
   if (kernel == 0) return invalid("the kernel" + of + "must not be empty");
   const std::size_t reach = static_cast<std::size_t>(dilation) * (kernel - 1) + 1;
@@ -195,10 +200,13 @@ Status check_conv(ConvShape& s) {
   if (s.channels % groups != 0 || s.channels / groups != s.group_channels) {
     return invalid("x must have groups times as many channels as w");
   }
-  if (Status bad = check_axis("height", s.height, s.kernel_h, s.stride_h, s.padding_h, s.dilation_h, s.out_h); !bad) return bad;
-  if (Status bad = check_axis("width", s.width, s.kernel_w, s.stride_w, s.padding_w, s.dilation_w, s.out_w); !bad) return bad;
+  if (Status bad = check_axis("height", s.height, s.kernel_h, s.stride_h, s.padding_h, s.dilation_h, s.out_h); !bad)
+    return bad;
+  if (Status bad = check_axis("width", s.width, s.kernel_w, s.stride_w, s.padding_w, s.dilation_w, s.out_w); !bad)
+    return bad;
   std::size_t words = 0;
-  if (!product({s.batch, s.outputs, s.out_h, s.out_w}, words)) return invalid("the result would have too many elements");
+  if (!product({s.batch, s.outputs, s.out_h, s.out_w}, words))
+    return invalid("the result would have too many elements");
   return ok();
 }
 
@@ -217,7 +225,15 @@ Status conv2d(Tier tier, int threads, const ConvShape& s, const u64* x, const u6
       narrow(kernels, threads, s, images, pixels, w, init, out);
       return ok();
     }
-    const Product p{rows, s.batch * plane, pixels.depth(), groups, w, init, out, rows * plane, {plane, plane, s.outputs * plane, 1}};
+    const Product p{rows,
+                    s.batch * plane,
+                    pixels.depth(),
+                    groups,
+                    w,
+                    init,
+                    out,
+                    rows * plane,
+                    {plane, plane, s.outputs * plane, 1}};
     return run_product(p, kernels, pixels, threads);
   } catch (const std::bad_alloc&) {
     return no_memory();

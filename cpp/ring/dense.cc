@@ -14,8 +14,8 @@ struct Matrix {
   std::size_t row;
   std::size_t col;
 
-  void pack(const RingKernels& kernels, std::size_t, std::size_t k0, std::size_t depth, std::size_t col0, std::size_t cols,
-            std::size_t width, u64* dst) const {
+  void pack(const RingKernels& kernels, std::size_t, std::size_t k0, std::size_t depth, std::size_t col0,
+            std::size_t cols, std::size_t width, u64* dst) const {
     const u64* src = data + k0 * row + col0 * col;
     if (col == 1) {
       kernels.copy(depth, src, row, cols, width, dst);
@@ -72,15 +72,18 @@ Status linear(Tier tier, int threads, std::size_t batch, std::size_t inputs, std
 }
 
 void add(Tier tier, int threads, std::size_t n, const u64* a, const u64* b, u64* out) {
-  elementwise(threads, n, [&](std::size_t i, std::size_t count) { ring_kernels(tier).add(count, a + i, b + i, out + i); });
+  elementwise(threads, n,
+              [&](std::size_t i, std::size_t count) { ring_kernels(tier).add(count, a + i, b + i, out + i); });
 }
 
 void sub(Tier tier, int threads, std::size_t n, const u64* a, const u64* b, u64* out) {
-  elementwise(threads, n, [&](std::size_t i, std::size_t count) { ring_kernels(tier).sub(count, a + i, b + i, out + i); });
+  elementwise(threads, n,
+              [&](std::size_t i, std::size_t count) { ring_kernels(tier).sub(count, a + i, b + i, out + i); });
 }
 
 void scale(Tier tier, int threads, std::size_t n, const u64* a, u64 s, u64* out) {
-  elementwise(threads, n, [&](std::size_t i, std::size_t count) { ring_kernels(tier).scale(count, a + i, s, out + i); });
+  elementwise(threads, n,
+              [&](std::size_t i, std::size_t count) { ring_kernels(tier).scale(count, a + i, s, out + i); });
 }
 
 }  // namespace tacit

@@ -19,8 +19,8 @@ struct RingKernels {
   std::size_t max_vecs;  // vectors in a row of a register tile
 
   // out[rows][vecs * lanes] = a[rows][depth] x panel[depth][vecs * lanes]; a's rows are `a_row` words apart.
-  void (*tile)(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel,
-               std::size_t vecs, u64* out);
+  void (*tile)(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel, std::size_t vecs,
+               u64* out);
   // out[r * cols + c] = <w[r], x[c]> for up to 4 rows and 4 cols of `depth` words.
   void (*dot)(std::size_t depth, const u64* w, std::size_t w_row, std::size_t rows, const u64* x, std::size_t x_row,
               std::size_t cols, u64* out);

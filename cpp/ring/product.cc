@@ -1,7 +1,8 @@
 #include "ring/product.h"
 
 namespace tacit {
-void put(const Product& p, const RingKernels& kernels, std::size_t group, const Patch& patch, const u64* tile, bool first) {
+void put(const Product& p, const RingKernels& kernels, std::size_t group, const Patch& patch, const u64* tile,
+         bool first) {
   std::size_t done = 0;
   while (done < patch.cols) {
     const std::size_t at = (patch.col0 + done) % p.grid.span;
@@ -15,7 +16,8 @@ void put(const Product& p, const RingKernels& kernels, std::size_t group, const 
         kernels.put(n, from, init, !first, p.out + to);
         continue;
       }
-      for (std::size_t j = 0; j < n; ++j) kernels.put(1, from + j, init == nullptr ? init : init + j * p.grid.col, !first, p.out + to + j * p.grid.col);
+      for (std::size_t j = 0; j < n; ++j)
+        kernels.put(1, from + j, init == nullptr ? init : init + j * p.grid.col, !first, p.out + to + j * p.grid.col);
     }
     done += n;
   }
@@ -26,7 +28,8 @@ std::vector<Block> cut(const Product& p, const RingKernels& kernels, int workers
   const auto wanted = static_cast<std::size_t>(workers);
   const std::size_t across = std::max((p.cols + wide - 1) / wide, std::size_t{1});
   const std::size_t strips = (p.rows + kernels.max_rows - 1) / kernels.max_rows;
-  const std::size_t down = std::clamp(across * p.groups >= wanted ? std::size_t{1} : wanted, std::size_t{1}, std::max(strips, std::size_t{1}));
+  const std::size_t down = std::clamp(across * p.groups >= wanted ? std::size_t{1} : wanted, std::size_t{1},
+                                      std::max(strips, std::size_t{1}));
   std::vector<Block> blocks;
   for (std::size_t g = 0; g < p.groups; ++g) {
     for (std::size_t c = 0; c < across; ++c) {

@@ -30,12 +30,12 @@ struct Grid {
 };
 
 struct Product {
-  std::size_t rows;     // of the left operand and the result, in one group
-  std::size_t cols;     // of the right operand and the result
-  std::size_t depth;    // terms in each sum
-  std::size_t groups;   // independent products
-  const u64* left;      // [groups][rows][depth]
-  const u64* init;      // like out, or null for zeros
+  std::size_t rows;    // of the left operand and the result, in one group
+  std::size_t cols;    // of the right operand and the result
+  std::size_t depth;   // terms in each sum
+  std::size_t groups;  // independent products
+  const u64* left;     // [groups][rows][depth]
+  const u64* init;     // like out, or null for zeros
   u64* out;
   std::size_t out_group;  // words between the groups of out
   Grid grid;
@@ -52,7 +52,8 @@ struct Patch {
 };
 
 // Adds a tile to the result; the `first` of them sets it, to init and the tile.
-void put(const Product& p, const RingKernels& kernels, std::size_t group, const Patch& patch, const u64* tile, bool first);
+void put(const Product& p, const RingKernels& kernels, std::size_t group, const Patch& patch, const u64* tile,
+         bool first);
 
 // Cuts the result into blocks, at least one for each worker where the shape allows.
 std::vector<Block> cut(const Product& p, const RingKernels& kernels, int workers);
@@ -75,8 +76,8 @@ std::size_t scratch_words(const RingKernels& kernels);
 
 // Packs the panels of a block, a few terms of all of them at a time: their source lies side by side.
 template <class Right>
-void pack_panels(const RingKernels& kernels, const Right& right, const Block& block, const Panels& panels, std::size_t k0,
-                 std::size_t depth, u64* packed) {
+void pack_panels(const RingKernels& kernels, const Right& right, const Block& block, const Panels& panels,
+                 std::size_t k0, std::size_t depth, u64* packed) {
   constexpr std::size_t kTerms = 32;
   for (std::size_t k = 0; k < depth; k += kTerms) {
     for (const Panel& panel : panels) {

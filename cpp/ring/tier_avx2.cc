@@ -1,4 +1,5 @@
-// The ring's inner loops for AVX2: a 64-bit product is lo*lo + ((hi*lo + lo*hi) << 32), and the shift waits for the sum.
+// The ring's inner loops for AVX2: a 64-bit product is lo*lo + ((hi*lo + lo*hi) << 32), and the shift waits for the
+// sum.
 #include <immintrin.h>
 
 #include "ring/kernels.h"
@@ -53,8 +54,8 @@ void fixed_tile(std::size_t depth, const u64* a, std::size_t a_row, const u64* p
   }
 }
 
-void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel,
-          std::size_t vecs, u64* out) {
+void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel, std::size_t vecs,
+          u64* out) {
   if (rows == 2) {
     (vecs == 2 ? fixed_tile<2, 2> : fixed_tile<2, 1>)(depth, a, a_row, panel, out);
   } else {

@@ -47,8 +47,8 @@ constexpr TileFn by_vecs(std::size_t vecs) {
   return vecs == 2 ? fixed_tile<Rows, 2> : fixed_tile<Rows, 1>;
 }
 
-void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel,
-          std::size_t vecs, u64* out) {
+void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel, std::size_t vecs,
+          u64* out) {
   TileFn fn = nullptr;
   switch (rows) {
     case 1: fn = by_vecs<1>(vecs); break;
@@ -61,6 +61,13 @@ void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, 
     default: fn = by_vecs<8>(vecs); break;
   }
   fn(depth, a, a_row, panel, out);
+}
+
+// In unsigned words: GCC's own reduction adds signed ones, whose overflow is undefined.
+u64 total(__m512i v) {
+  u64 part[kLanes];
+  _mm512_storeu_si512(part, v);
+  return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
 }
 
 template <std::size_t Rows, std::size_t Cols>
@@ -80,7 +87,7 @@ void fixed_dot(std::size_t depth, const u64* w, std::size_t w_row, const u64* x,
     }
   }
   for (std::size_t r = 0; r < Rows; ++r) {
-    for (std::size_t c = 0; c < Cols; ++c) out[r * Cols + c] = static_cast<u64>(_mm512_reduce_add_epi64(sum[r][c]));
+    for (std::size_t c = 0; c < Cols; ++c) out[r * Cols + c] = total(sum[r][c]);
   }
 }
 
@@ -88,12 +95,18 @@ using DotFn = void (*)(std::size_t, const u64*, std::size_t, const u64*, std::si
 
 template <std::size_t Rows>
 constexpr DotFn by_cols(std::size_t cols) {
-  return cols == 4 ? fixed_dot<Rows, 4> : cols == 3 ? fixed_dot<Rows, 3> : cols == 2 ? fixed_dot<Rows, 2> : fixed_dot<Rows, 1>;
+  return cols == 4   ? fixed_dot<Rows, 4>
+         : cols == 3 ? fixed_dot<Rows, 3>
+         : cols == 2 ? fixed_dot<Rows, 2>
+                     : fixed_dot<Rows, 1>;
 }
 
 void dot(std::size_t depth, const u64* w, std::size_t w_row, std::size_t rows, const u64* x, std::size_t x_row,
          std::size_t cols, u64* out) {
-  const DotFn fn = rows == 4 ? by_cols<4>(cols) : rows == 3 ? by_cols<3>(cols) : rows == 2 ? by_cols<2>(cols) : by_cols<1>(cols);
+  const DotFn fn = rows == 4   ? by_cols<4>(cols)
+                   : rows == 3 ? by_cols<3>(cols)
+                   : rows == 2 ? by_cols<2>(cols)
+                               : by_cols<1>(cols);
   fn(depth, w, w_row, x, x_row, out);
 }
 

@@ -21,8 +21,8 @@ void rows_tile(std::size_t depth, const u64* a, std::size_t a_row, const u64* pa
   }
 }
 
-void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel,
-          std::size_t, u64* out) {
+void tile(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel, std::size_t,
+          u64* out) {
   (rows == 2 ? rows_tile<2> : rows_tile<1>)(depth, a, a_row, panel, out);
 }
 
