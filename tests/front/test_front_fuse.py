@@ -137,6 +137,19 @@ def test_linear_ones_are_scale_and_bias() -> None:
     assert [n.op for n in finished(x - x).nodes] == ["input", "scale"]
 
 
+def test_names_of_the_model_are_left_alone() -> None:
+    x = start()
+    first = x * 2 + 1
+    key = f"{first.value.id}.value"
+    second = x.call("aten.add.Tensor", X + 5, x, Constant(np.array(5.0), key))
+    third = Traced(x.builder, x.builder.input(f"{first.value.id}.scale", X.shape), X)
+    graph = x.builder.finish([first.value, second.value, third.value])
+    assert len({n.id for n in graph.nodes}) == len(graph.nodes)
+    one, five, _ = run_clear(graph, X, X)
+    np.testing.assert_allclose(one, 2 * X + 1)
+    np.testing.assert_allclose(five, X + 5)
+
+
 def test_cancelled_powers_lower_the_degree() -> None:
     x = start()
     assert [n.op for n in finished(x * x + x - x * x).nodes] == ["input"]

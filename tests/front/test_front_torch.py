@@ -111,6 +111,7 @@ FUNCTIONS: list[tuple[str, Any, torch.Tensor, dict[str, int]]] = [
     ("adaptive 1d", lambda s, x: F.adaptive_avg_pool1d(x, 4), sample(2, 3, 8), {"reshape": 2, "sumpool": 1}),
     ("means", lambda s, x: (x.mean((2, 3), keepdim=True), x.mean()), IMAGE, {"mean": 2}),
     ("sums", lambda s, x: (x.sum(-1), x.sum()), IMAGE, {"mean": 2, "scale": 2}),
+    ("of no axes", lambda s, x: (x.mean() + s.s, x.mean() - 1), IMAGE, {"mean": 2, "bias": 2}),
     ("views", lambda s, x: x.flatten(1).view(2, -1, 4).unflatten(1, (6, -1)), IMAGE, {"reshape": 3}),
     ("squeeze", lambda s, x: x.mean(1, True).squeeze(1).unsqueeze(-1).squeeze(), IMAGE, {"mean": 1, "reshape": 3}),
     ("orders", lambda s, x: x.permute(0, 2, 3, 1).transpose(1, -1).contiguous(), IMAGE, {"permute": 2}),

@@ -92,7 +92,7 @@ class Builder:
 
     def _rounded(self, key: str, array: NDArray[np.float64]) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):
-            rounded = np.ascontiguousarray(array, np.float32)
+            rounded = np.array(array, np.float32, order="C")
         if not np.all(np.isfinite(rounded)):
             self.refuse(
                 key, Unsupported("never", "weights that leave the range of float32", "Rescale or retrain the model.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -33,9 +33,8 @@ def fuse(
 ) -> tuple[list[Node], list[str], list[Refusal]]:
     """The live nodes with polynomials fused, the outputs' ids, and a refusal per remaining product.
 
-    A polynomial of degree 1 becomes `scale` and `bias` nodes (whose constants are added to `weights`) or, when it is
-    x itself,
-    nothing. Inputs are kept even if unused.
+    A polynomial of degree 1 becomes `scale` and `bias` nodes (whose constants are added to `weights`) or, when it is x
+    itself, nothing. Inputs are kept even if unused.
     """
     by_id = {node.id: node for node in nodes}
     forms: dict[str, _Form] = {}
@@ -46,7 +45,7 @@ def fuse(
     fused: list[Node] = []
     for node in nodes:
         if node.id in live or node.op == "input":
-            written = list(_written(node, forms[node.id], ends, weights))
+            written = list(_written(node, forms[node.id], ends, weights, by_id))
             ends[node.id] = written[-1].id if written else ends[forms[node.id].root]
             fused += written
     refusals = [_refusal(node, by_id) for node in fused if node.op == "mul"]
@@ -117,7 +116,16 @@ def _live(by_id: Mapping[str, Node], forms: Mapping[str, _Form], outputs: Sequen
     return live
 
 
-def _written(node: Node, form: _Form, ends: Mapping[str, str], weights: dict[str, Array]) -> Iterator[Node]:
+def _free(name: str, taken: Container[str]) -> str:
+    """`name`, or the first lengthening of it that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _written(
+    node: Node, form: _Form, ends: Mapping[str, str], weights: dict[str, Array], taken: Container[str]
+) -> Iterator[Node]:
     """The final nodes for one node; none when it equals its root."""
     if form.root == node.id:
         yield replace(node, inputs=tuple(ends[i] for i in node.inputs))
@@ -129,12 +137,12 @@ def _written(node: Node, form: _Form, ends: Mapping[str, str], weights: dict[str
         return
     constant, factor = coeffs
     if factor != 1:
-        name = f"{node.id}.scale" if constant else node.id
+        name = _free(f"{node.id}.scale", taken) if constant else node.id
         attrs = {"num": str(factor.numerator), "den": str(factor.denominator)}
         yield replace(node, id=name, op="scale", inputs=(root,), attrs=attrs)
         root = name
     if constant:
-        key = f"{node.id}.value"
+        key = _free(f"{node.id}.value", weights)
         weights[key] = np.array(float(constant))
         yield replace(node, op="bias", inputs=(root,), attrs={}, weights={"value": key})
 

@@ -15,10 +15,8 @@ __all__ = ["load_model"]
 def load_model(source: Any, example: Any = None) -> Graph:
     """The Graph of `source`: a torch.nn.Module, the path of an .onnx or .pt2 file, or a Graph itself.
 
-    A module needs an example input; for a path it may be left out; a .pt2 file is one that torch.export.save made.
-    Pickles are never read.
-    Raises
-    InvalidInput, InvalidFile and Refused.
+    A module needs an example input; for a path it may be left out, and for ONNX only its batch size counts. A .pt2 file
+    is one that torch.export.save made. Pickles are never read. Raises InvalidInput, InvalidFile and Refused.
     """
     if isinstance(source, Graph):
         return source

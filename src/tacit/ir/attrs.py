@@ -36,7 +36,7 @@ Doubles = NDArray[np.float64]
 Weights = Mapping[str, Doubles]
 
 NO_WEIGHTS: Shapes = MappingProxyType({})
-_RATIONAL = re.compile(r"-?[0-9]{1,400}(/[0-9]{1,400})?", re.ASCII)
+_RATIONAL = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?", re.ASCII)
 
 
 def integer(attrs: Attrs, name: str, low: int = 0) -> int:
