@@ -13,6 +13,7 @@ from tacit.front.clear import ranges
 from tacit.front.load import load_model
 from tacit.ir.graph import Graph
 from tacit.plan.compile import plan_graph, proven_bounds
+from tacit.plan.fixed import ceil_log2
 from tacit.plan.plan import Plan
 from tacit.plan.policy import Policy
 
@@ -39,7 +40,7 @@ def compile_model(
     seen = ranges(graph, batches)
     if policy.ranges == "proven":
         largest = max(seen[node.id] for node in graph.inputs)
-        bounds = proven_bounds(graph, largest)
+        bounds = proven_bounds(graph, 2.0 ** ceil_log2(max(largest, 2.0**-20)))
     else:
         bounds = {node: value * policy.margin for node, value in seen.items()}
     return plan_graph(graph, policy, bounds, seen, _hash(batches))

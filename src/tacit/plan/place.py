@@ -157,6 +157,7 @@ def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
     if node.op == "input":
         wire = Wire(node.shape, p.policy.ring or RINGS[-1], Fraction(1 << p.policy.input_bits), "raw")
         p.inputs[len(p.steps)] = wire
+        p.limits[len(p.steps)] = p.bound(node.id)
         return p.emit("mask", (), node.id, {"ring": wire.ring})
     if node.op in _LINEAR:
         return p.linear(node, sites[0])

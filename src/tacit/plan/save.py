@@ -167,6 +167,8 @@ def _checked(data: _Public) -> Plan:
     if set(inputs) != {s.site for s in steps if not s.inputs} or any(s.op != "mask" for s in steps if not s.inputs):
         raise InvalidFile("its inputs are not its first steps")
     ranges = {int(site): float(bound) for site, bound in data.ranges.items()}
+    if not set(inputs) <= set(ranges):
+        raise InvalidFile("an input has no range")
     plan = Plan(tuple(steps), inputs, ranges, data.settings, data.commitment, data.salt)
     for wire in plan.wires.values():
         _check_shape(list(wire.shape))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -60,9 +59,12 @@ def encode_inputs(plan: Plan, xs: Sequence[Any]) -> dict[int, Words]:
                 f"input {number} has shape {value.shape}, the model takes {wire.shape} (batch first); reshape "
                 f"or recompile"
             )
-        limit = float(Fraction(2) ** (wire.ring - 2) / wire.scale)
-        if float(np.abs(value).max(initial=0.0)) >= limit:
-            raise InvalidInput(f"input {number} has values of {limit:g} or more; scale it as the model was trained")
+        largest, limit = float(np.abs(value).max(initial=0.0)), plan.ranges[site]
+        if largest > limit:
+            raise InvalidInput(
+                f"input {number} has values up to {largest:g}, the model takes up to {limit:g}: beyond, its "
+                "answers would be wrong unnoticed; scale the input as the model was trained"
+            )
         out[site] = encode(value, wire.scale, wire.ring)
     return out
 

@@ -226,11 +226,11 @@ class Client:
             bundle = self._store.oldest_primed(self.plan.digest, self.server)
             self.channel.send_message(Claim(bundle=bundle))
             claimed = self.channel.recv_message(Claimed, Taken)
-            if claimed.bundle != bundle:
-                raise PeerError("the server claimed another bundle than the one proposed")
-            if isinstance(claimed, Taken):
+            if not isinstance(claimed, Claimed):
                 self._store.reconcile(self.server, [bundle])
                 continue
+            if claimed.bundle != bundle:
+                raise PeerError("the server claimed another bundle than the one proposed")
             self._store.note_peer_epoch(self.server, claimed.epoch)
             try:
                 self._store.claim(bundle, self.plan.digest, self.server)
