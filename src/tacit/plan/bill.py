@@ -184,6 +184,6 @@ def make_bill(plan: Plan, link: Link, rates: Rates | None = None) -> Bill:
             groups.append((step.node, []))
         groups[-1][1].append((step, cost))
     rows = tuple(_row(node, parts, rings[parts[-1][0].site]) for node, parts in groups)
-    if any(m.phase == "deal" for row in rows for m in row.messages):
+    if any(step.protocol != "clear" for step in plan.steps):  # every private run uses up a bundle, be it only its seeds
         rows = (_SEEDS, *rows)
     return Bill(rows, link, rates or Rates(), plan.batch)

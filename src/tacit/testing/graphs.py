@@ -135,7 +135,7 @@ class Sketch:
 
 
 def residual_net(batch: int = 2, seed: int = 0) -> tuple[Graph, list[Doubles]]:
-    """A residual net of three convolutions, two quartics, a pool and a linear layer on [batch, 2, 6, 6], and an input."""
+    """A residual net of three convolutions, three quartics, a pool and a linear layer on [batch, 2, 6, 6]; an input."""
     s = Sketch(seed)
     x = s.input(batch, 2, 6, 6)
     first = s.poly(s.conv(x, 4))

@@ -1,0 +1,139 @@
+"""The conformance suite of operations: private against clear within a stated bound, and an exact bill, per protocol.
+
+    @pytest.mark.parametrize("name", private_ops())
+    def test_mine(name): check_op(name)
+
+An operation that is not in `CASES` passes its own drawings: `check_op("gelu", [draw])`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from tacit import ops
+from tacit.front.clear import run_clear
+from tacit.ir.graph import Attr
+from tacit.ring.fixed import decode
+from tacit.run.simulate import simulate
+from tacit.testing.graphs import Sketch
+from tacit.testing.protocols import check_bill, plan_under, protocol_names
+
+__all__ = ["CASES", "ULPS", "Draw", "check_op", "private_ops"]
+
+#: Draws a graph around one operation and returns its outputs.
+Draw = Callable[[Sketch], list[str]]
+
+#: A single operation deviates from its clear meaning by at most this many units of the input's last place, where
+#: values, weights and coefficients are of size one: roundings of input and weights, and one unit per truncation.
+ULPS = 64.0
+
+
+def private_ops() -> list[str]:
+    """The operations that have a secure program."""
+    return sorted(name for name in ops.names() if hasattr(ops.load(name), "lower"))
+
+
+def _conv(kernel: int | tuple[int, int], **more: int) -> Draw:
+    return lambda s: [s.conv(s.input(2, 4, 6, 5), 4, kernel, **more)]
+
+
+def _poly(*coeffs: str) -> Draw:
+    return lambda s: [s.poly(s.input(2, 3, 4), coeffs)]
+
+
+def _scale(num: str, den: str) -> Draw:
+    return lambda s: [s.op("scale", s.input(2, 5), attrs={"num": num, "den": den})]
+
+
+def _pool(kernel: int, stride: int, padding: int) -> Draw:
+    attrs: dict[str, Attr] = {"kernel": [kernel, kernel], "stride": [stride, stride], "divisor": kernel * kernel}
+    return lambda s: [s.op("sumpool", s.input(2, 2, 6, 6), attrs={**attrs, "padding": [padding, padding]})]
+
+
+def _mean(axes: list[int], keepdims: bool) -> Draw:
+    return lambda s: [s.op("mean", s.input(2, 3, 5, 4), attrs={"axes": list(axes), "keepdims": keepdims})]
+
+
+def _unequal(op: str) -> Draw:
+    """One operand is an input, the other a layer's output: they lie at different scales."""
+
+    def draw(s: Sketch) -> list[str]:
+        x = s.input(2, 4)
+        return [s.op(op, x, s.linear(x, 4))]
+
+    return draw
+
+
+CASES: Mapping[str, Sequence[Draw]] = {
+    "add": [lambda s: [s.op("add", s.input(2, 3, 4), s.input(2, 3, 4))], _unequal("add")],
+    "affine": [lambda s: [s.affine(s.input(2, 3, 4, 4))], lambda s: [s.affine(s.input(2, 5), axis=1)]],
+    "bias": [lambda s: [s.op("bias", s.input(2, 3, 4), value=s.rng.normal(0.0, 1.0, (3, 1)))]],
+    "concat": [
+        lambda s: [s.op("concat", s.input(2, 3), s.input(2, 2), attrs={"axis": 1})],
+        lambda s: [s.op("concat", x := s.input(2, 3), s.linear(x, 2), attrs={"axis": 1})],
+    ],
+    "conv": [
+        _conv(3),
+        _conv(1, padding=0),
+        _conv(3, stride=2),
+        _conv(3, dilation=2),
+        _conv(3, groups=2),
+        _conv(3, groups=4),
+        _conv((1, 3)),
+        lambda s: [s.conv(s.input(2, 3, 1, 9), 2, (1, 4), padding=0)],
+    ],
+    "lift": [lambda s: [s.op("lift", s.input(2, 3), attrs={"by": "3"})]],
+    "linear": [lambda s: [s.linear(s.input(3, 7), 5)], lambda s: [s.linear(s.input(2, 3, 7), 5)]],
+    "mean": [_mean([2, 3], True), _mean([1], False)],
+    "pad": [lambda s: [s.op("pad", s.input(2, 2, 3), attrs={"before": [0, 0, 1], "after": [0, 1, 2]})]],
+    "permute": [lambda s: [s.op("permute", s.input(2, 3, 4), attrs={"order": [0, 2, 1]})]],
+    "poly": [
+        _poly("0", "1"),
+        _poly("0", "0", "1"),
+        _poly("1/5", "1/2", "1/4"),
+        _poly("0", "1/2", "0", "-1/9"),
+        _poly("3/10", "1/2", "1/6", "0", "-1/300"),
+        _poly("0", "1/2", "0", "1/24", "0", "-1/240"),
+        _poly("1/10", "1/2", "1/8", "0", "-1/200", "0", "1/8000"),
+    ],
+    "reshape": [lambda s: [s.flat(s.input(2, 3, 4))]],
+    "scale": [_scale("1", "10"), _scale("-3", "7"), _scale("5", "1")],
+    "sub": [lambda s: [s.op("sub", s.input(2, 3, 4), s.input(2, 3, 4))], _unequal("sub")],
+    "sumpool": [_pool(2, 2, 0), _pool(3, 2, 1), _pool(3, 1, 0)],
+}
+
+
+def check_op(name: str, cases: Sequence[Draw] | None = None) -> None:
+    """`name` under every protocol, alone and followed by a quartic: private equals clear within ULPS, bill exact.
+
+    Raises AssertionError at the first case that fails, LookupError if there is no case.
+    """
+    chosen = CASES.get(name, ()) if cases is None else cases
+    if not chosen:
+        raise LookupError(f"there is no case for the operation {name}; pass `cases`")
+    for number, draw in enumerate(chosen):
+        for followed in (False, True):
+            sketch = Sketch(number)
+            outputs = draw(sketch)
+            if followed:
+                outputs = [sketch.poly(out) for out in outputs]
+            assert any(node.op == name for node in sketch.graph(*outputs).nodes), f"case {number} does not use {name}"
+            for protocol in protocol_names():
+                _check_case(sketch, outputs, protocol, f"{name}, case {number}, {protocol}")
+
+
+def _check_case(sketch: Sketch, outputs: list[str], protocol: str, what: str) -> None:
+    graph, xs = sketch.graph(*outputs), sketch.values()
+    plan = plan_under(protocol, graph, xs)
+    result = simulate(plan, *xs)
+    check_bill(plan, result)
+    unit = 2.0 ** -int(plan.settings["input_bits"])
+    for got, want, step, word in zip(result.outputs, run_clear(graph, *xs), plan.outputs, result.words, strict=True):
+        wire = plan.wires[step.site]
+        assert got.shape == want.shape == wire.shape, f"{what}: the shape {got.shape} is not {want.shape}"
+        assert np.array_equal(got, decode(word, wire.scale, wire.ring)), f"{what}: the output is not what was revealed"
+        size = max(1.0, float(np.abs(want).max()))
+        error = float(np.abs(got - want).max()) / size / unit
+        assert error <= ULPS, f"{what}: off by {error:.1f} units of the last place, more than {ULPS}"
