@@ -74,9 +74,14 @@ def test_pt2_pickles_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         folder = archive.namelist()[0].partition("/")[0]
         weights = archive.read(f"{folder}/data/weights/model_weights_config.json")
         program = archive.read(f"{folder}/models/model.json")
+    live = io.BytesIO()
+    torch.save(Bomb(), live)
+    config = "data/weights/model_weights_config.json"
+    marked = weights.replace(b'"use_pickle": false', b'"use_pickle": true')
+    with pytest.raises(InvalidFile, match="pickled tensors"):
+        load_model(rewritten(path, {config: marked, "data/weights/weight_0": live.getvalue()}))
     for name, content in (
-        ("data/weights/model_weights_config.json", weights.replace(b'"use_pickle": false', b'"use_pickle": true')),
-        ("data/weights/model_weights_config.json", weights.replace(b'"weight_0"', b'"opaque_obj_0"')),
+        (config, weights.replace(b'"weight_0"', b'"opaque_obj_0"')),
         ("models/model.json", program.replace(b'"as_int"', b'"as_expr"')),
         ("models/model.json", b"[]"),
         ("models/model.json", b"{}"),
@@ -117,3 +122,12 @@ def test_importing_the_door_imports_neither_torch_nor_onnx() -> None:
     code = "import sys, tacit.front.load, tacit.front.clear, tacit.ops as o; [o.load(n) for n in o.names()]; "
     code += "sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").touch()
+    code = "import sys; sys.modules['onnx'] = None\nfrom tacit.front.load import load_model\n"
+    code += "from tacit.errors import InvalidInput\ntry: load_model(sys.argv[1])\n"
+    code += "except InvalidInput as e: sys.exit('the package onnx' not in str(e))"
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "m.onnx")], check=False)
+    assert run.returncode == 0

@@ -1,9 +1,14 @@
-"""One door for every kind of model that can be imported."""
+"""One door for every kind of model that can be imported.
+
+The importers are loaded by name and only when a model needs them, since a client has neither torch nor onnx.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tacit.errors import InvalidFile, InvalidInput
@@ -23,15 +28,14 @@ def load_model(source: Any, example: Any = None) -> Graph:
     if isinstance(source, str | Path):
         return _from_path(Path(source), example)
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(source, torch.nn.Module):
-        from tacit.front.torch import from_torch
-
-        if example is None:
-            raise InvalidInput("a PyTorch model needs an example input: a tensor, or a tuple of tensors")
-        return from_torch(source, example)
-    raise InvalidInput(
-        f"a model is a torch.nn.Module, a path to .onnx or .pt2, or a Graph, not {type(source).__name__}"
-    )
+    if torch is None or not isinstance(source, torch.nn.Module):
+        raise InvalidInput(
+            f"a model is a torch.nn.Module, a path to .onnx or .pt2, or a Graph, not {type(source).__name__}"
+        )
+    if example is None:
+        raise InvalidInput("a PyTorch model needs an example input: a tensor, or a tuple of tensors")
+    graph: Graph = _importer("torch").from_torch(source, example)
+    return graph
 
 
 def _from_path(path: Path, example: Any) -> Graph:
@@ -41,12 +45,21 @@ def _from_path(path: Path, example: Any) -> Graph:
         )
     if not path.is_file():
         raise InvalidFile(f"there is no file {path}")
+    graph: Graph
     if path.suffix == ".onnx":
-        from tacit.front.onnx import from_onnx
-
         shape = getattr(example, "shape", None)
-        return from_onnx(path, batch=int(shape[0]) if shape else 1)
-    from tacit.front.pt2 import read_program
-    from tacit.front.torch import from_exported
+        graph = _importer("onnx").from_onnx(path, batch=int(shape[0]) if shape else 1)
+    else:
+        graph = _importer("torch").from_exported(_importer("pt2").read_program(path))
+    return graph
 
-    return from_exported(read_program(path))
+
+def _importer(name: str) -> ModuleType:
+    """The module `tacit.front.<name>`. Raises InvalidInput when the package that it reads with is not installed."""
+    try:
+        return import_module(f"tacit.front.{name}")
+    except ModuleNotFoundError as error:
+        package = (error.name or name).partition(".")[0]
+        raise InvalidInput(
+            f"this model needs the package {package}, which is not installed; install it first"
+        ) from error
