@@ -1,4 +1,4 @@
-"""Topologies that real models have, private against clear, in every ring and protocol; and what the planner made of them."""
+"""Topologies of real models, private against clear, in every ring and protocol; and what the planner made of them."""
 
 from __future__ import annotations
 

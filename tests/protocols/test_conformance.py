@@ -65,7 +65,7 @@ def test_a_wrong_bill_is_found_out(name: str, lie: Callable[[Leaf], Leaf], monke
     result = simulate(plan, *xs)
     check_bill(plan, result)
     monkeypatch.setitem(PROTOCOL.kernels, name, lie(_leaf(name)))  # type: ignore[arg-type]
-    with pytest.raises(AssertionError, match="bill says|the bill"):
+    with pytest.raises(AssertionError, match="the bill"):
         check_bill(replace(plan), result)
 
 

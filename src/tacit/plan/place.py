@@ -158,6 +158,9 @@ def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
         wire = Wire(node.shape, p.policy.ring or RINGS[-1], Fraction(1 << p.policy.input_bits), "raw")
         p.inputs[len(p.steps)] = wire
         p.limits[len(p.steps)] = p.bound(node.id)
+        if not p.fits(wire.scale, p.bound(node.id)):
+            what = f"inputs up to {p.bound(node.id):g} do not fit a ring of {wire.ring} bits"
+            p.refusals.append(Refusal("replace", node.id, what, "Scale the input down, or lower policy.input_bits."))
         return p.emit("mask", (), node.id, {"ring": wire.ring})
     if node.op in _LINEAR:
         return p.linear(node, sites[0])
