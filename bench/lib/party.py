@@ -1,0 +1,135 @@
+"""One party of a benchmark as a process of its own: `python party.py '{"role": ..., ...}'`, JSON lines on stdout.
+
+A dealer or server prints {"address": ...} when it listens, a server also one line for every visit to its dealer, and
+both stop when their standard input ends. A client measures register, deal, prime and online one after the other, prints
+one line and leaves. None of them imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tacit.net.channel import Channel
+from tacit.net.meter import Phase, Snapshot
+from tacit.service.api import connect, deal, serve
+from tacit.service.client import Client
+from tacit.service.server import Server
+
+__all__ = ["main"]
+
+Job = dict[str, Any]
+
+
+def _say(line: Job) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def _counted(change: Snapshot, phase: Phase) -> Job:
+    """Frame bytes above TLS of one phase, as this party's meter saw them."""
+    counts = change[phase]
+    return {"bytes_sent": counts.bytes_sent, "bytes_received": counts.bytes_received, "turns": counts.turns}
+
+
+def _timed(dial: Callable[[], Channel], report: Callable[[Job], None]) -> Callable[[], Any]:
+    """`dial` for use in a `with` statement, which also reports the seconds and bytes of the visit."""
+
+    @contextmanager
+    def visit() -> Iterator[Channel]:
+        started = time.perf_counter()
+        with dial() as channel:
+            yield channel
+            counted = _counted(channel.meter.snapshot(), "deal")
+        report({"seconds": time.perf_counter() - started, **counted})
+
+    return visit
+
+
+def _listen(job: Job) -> None:
+    """Deal or serve until standard input ends."""
+    common = {"home": job["home"], "port": 0, "threads": job["threads"], "link": job["link"]}
+    running = (
+        deal(**common, quota_gib=64.0)
+        if job["role"] == "dealer"
+        else serve(job["plan"], dealer=job["dealer"], **common, quota_gib=256.0)
+    )
+    with running:
+        if isinstance(running.party, Server):
+            for hosted in running.party.plans.values():
+                hosted.call = None if hosted.call is None else _timed(hosted.call, lambda line: _say({"fetch": line}))
+        _say({"address": running.address})
+        sys.stdin.read()
+
+
+def _offline(client: Client, count: int) -> Job:
+    """Make `count` bundles ready, each phase timed by itself; "deal" is the client's part of it alone."""
+    before, started = client.channel.meter.snapshot(), time.perf_counter()
+    client.register()
+    registered = time.perf_counter()
+    visits: list[Job] = []
+    if client.dial_dealer is not None:
+        client.dial_dealer = _timed(client.dial_dealer, visits.append)
+    dealt = registered
+
+    def progress(stage: str, _done: int, _total: int) -> None:
+        nonlocal dealt
+        dealt = time.perf_counter() if stage == "dealing" else dealt
+
+    client.prepare(count, progress)
+    ended = time.perf_counter()
+    change = client.channel.meter.snapshot() - before
+    return {
+        "count": count,
+        "register": {"seconds": registered - started, **_counted(change, "register")},
+        "deal": {**visits[-1], "seconds": dealt - registered} if visits else None,
+        "prime": {"seconds": ended - dealt, **_counted(change, "prime")},
+    }
+
+
+def _online(client: Client, images: Any, runs: int, warm: int) -> Job:
+    """`runs` predictions after `warm` that do not count; a bundle is claimed and loaded before each clock starts."""
+    seconds, claims, outputs, change = [], [], [], None
+    for number in range(warm + runs):
+        started = time.perf_counter()
+        client.ready()
+        claims.append(time.perf_counter() - started)
+        before = client.channel.meter.snapshot()
+        outputs.append(client.predict(images[number % len(images)][None], prepare=False))
+        seconds.append(client.spent.seconds)
+        change = client.channel.meter.snapshot() - before
+    counted = {} if change is None else _counted(change, "online")
+    return {
+        "seconds": seconds[warm:],
+        "claim_seconds": claims[warm:],
+        "outputs": np.concatenate(outputs[warm:]).tolist() if runs else [],
+        **counted,
+    }
+
+
+def _query(job: Job) -> None:
+    address, names = job["address"], ("home", "dealer", "threads", "link")
+    with connect(address, **{name: job[name] for name in names}, quota_gib=256.0) as client:
+        made = _offline(client, job["bundles"]) if job["bundles"] else None
+        ran = _online(client, np.load(job["images"]), job["runs"], job["warm"]) if job["runs"] else None
+    _say({"offline": made, "online": ran})
+
+
+def main() -> None:
+    """Play the party that the first argument describes, on the first two cores that this process may use."""
+    job = json.loads(sys.argv[1])
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job["cores"]])
+    if job["role"] == "client":
+        _query(job)
+    else:
+        _listen(job)
+
+
+if __name__ == "__main__":
+    main()
