@@ -7,7 +7,7 @@ cd "$root"
 python=${1:-.venv/bin/python}
 [ -x "$python" ] || python=$(command -v python3)
 build=build/dev
-cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE="$(realpath -s "$python")" >/dev/null
+cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DTACIT_WERROR=ON -DPython_EXECUTABLE="$(realpath -s "$python")" >/dev/null
 cmake --build "$build" -j2
 for extension in "$build"/_native*.so; do
   # Moved into place, so that a process that has the old one loaded keeps it.

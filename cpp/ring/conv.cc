@@ -225,15 +225,8 @@ Status conv2d(Tier tier, int threads, const ConvShape& s, const u64* x, const u6
       narrow(kernels, threads, s, images, pixels, w, init, out);
       return ok();
     }
-    const Product p{rows,
-                    s.batch * plane,
-                    pixels.depth(),
-                    groups,
-                    w,
-                    init,
-                    out,
-                    rows * plane,
-                    {plane, plane, s.outputs * plane, 1}};
+    const Product p{
+        rows, s.batch * plane, pixels.depth(), groups, w, init, out, rows * plane, {plane, plane, s.outputs * plane}};
     return run_product(p, kernels, pixels, threads);
   } catch (const std::bad_alloc&) {
     return no_memory();

@@ -8,25 +8,29 @@ namespace {
 constexpr std::size_t kDotCols = 4;
 constexpr std::size_t kDotRows = 4;
 
-// The right operand as a matrix whose entry (k, n) is at k * row + n * col.
+// The right operand as a matrix of rows of `cols` words.
 struct Matrix {
   const u64* data;
-  std::size_t row;
-  std::size_t col;
+  std::size_t cols;
 
   void pack(const RingKernels& kernels, std::size_t, std::size_t k0, std::size_t depth, std::size_t col0,
-            std::size_t cols, std::size_t width, u64* dst) const {
-    const u64* src = data + k0 * row + col0 * col;
-    if (col == 1) {
-      kernels.copy(depth, src, row, cols, width, dst);
-      return;
-    }
-    for (std::size_t k = 0; k < depth; ++k, dst += width) {
-      for (std::size_t j = 0; j < cols; ++j) dst[j] = src[k * row + j * col];
-      for (std::size_t j = cols; j < width; ++j) dst[j] = 0;
-    }
+            std::size_t count, std::size_t width, u64* dst) const {
+    kernels.copy(depth, data + k0 * cols + col0, cols, count, width, dst);
   }
 };
+
+// out[cols][rows] = in[rows][cols]^T + init, square by square of a cache line.
+void transpose(std::size_t rows, std::size_t cols, const u64* in, const u64* init, u64* out) {
+  constexpr std::size_t kSide = 8;
+  for (std::size_t r0 = 0; r0 < rows; r0 += kSide) {
+    const std::size_t r1 = std::min(r0 + kSide, rows);
+    for (std::size_t c = 0; c < cols; ++c) {
+      for (std::size_t r = r0; r < r1; ++r) {
+        out[c * rows + r] = in[r * cols + c] + (init == nullptr ? 0 : init[c * rows + r]);
+      }
+    }
+  }
+}
 
 // A few inputs against many weights: memory-bound, so each weight is read once and nothing is packed.
 void thin(const RingKernels& kernels, int threads, std::size_t batch, std::size_t inputs, std::size_t outputs,
@@ -55,8 +59,8 @@ void elementwise(int threads, std::size_t n, const Run& run) {
 
 Status matmul(Tier tier, int threads, std::size_t rows, std::size_t depth, std::size_t cols, const u64* a, const u64* b,
               u64* out) {
-  const Product p{rows, cols, depth, 1, a, nullptr, out, 0, {cols, std::max(cols, std::size_t{1}), 0, 1}};
-  return run_product(p, ring_kernels(tier), Matrix{b, cols, 1}, threads);
+  const Product p{rows, cols, depth, 1, a, nullptr, out, 0, {cols, std::max(cols, std::size_t{1}), 0}};
+  return run_product(p, ring_kernels(tier), Matrix{b, cols}, threads);
 }
 
 Status linear(Tier tier, int threads, std::size_t batch, std::size_t inputs, std::size_t outputs, const u64* x,
@@ -67,8 +71,17 @@ Status linear(Tier tier, int threads, std::size_t batch, std::size_t inputs, std
     thin(kernels, threads, batch, inputs, outputs, x, w, init, out);
     return ok();
   }
-  const Product p{outputs, batch, inputs, 1, w, init, out, 0, {1, batch, 0, outputs}};
-  return run_product(p, kernels, Matrix{x, 1, inputs}, threads);
+  // Vector lanes run over the batch, so both the inputs and the result are turned.
+  std::size_t turned = 0;
+  if (!product({batch, inputs + outputs}, turned)) return no_memory();
+  const Words columns = allocate_words(turned);
+  if (!columns) return no_memory();
+  u64* const result = columns.get() + batch * inputs;
+  transpose(batch, inputs, x, nullptr, columns.get());
+  const Product p{outputs, batch, inputs, 1, w, nullptr, result, 0, {batch, batch, 0}};
+  if (Status bad = run_product(p, kernels, Matrix{columns.get(), batch}, threads); !bad) return bad;
+  transpose(outputs, batch, result, init, out);
+  return ok();
 }
 
 void add(Tier tier, int threads, std::size_t n, const u64* a, const u64* b, u64* out) {

@@ -81,6 +81,10 @@ u64 value_at(std::size_t i, unsigned bits, const u8* data, std::size_t size) {
 }
 
 void unpack_stream(std::size_t count, unsigned bits, const u8* data, std::size_t size, u64* out) {
+  if (bits == 64) {
+    std::memcpy(out, data, 8 * count);
+    return;
+  }
   const u64 mask = mask_of(bits);
   // Values whose 9 bytes are all there.
   const std::size_t whole = size < 9 ? 0 : std::min(count, ((size - 9) * 8 + 7) / bits + 1);

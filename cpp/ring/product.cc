@@ -7,17 +7,11 @@ void put(const Product& p, const RingKernels& kernels, std::size_t group, const 
   while (done < patch.cols) {
     const std::size_t at = (patch.col0 + done) % p.grid.span;
     const std::size_t n = std::min(patch.cols - done, p.grid.span - at);
-    const std::size_t base = group * p.out_group + (patch.col0 + done) / p.grid.span * p.grid.image + at * p.grid.col;
+    const std::size_t base = group * p.out_group + (patch.col0 + done) / p.grid.span * p.grid.image + at;
     for (std::size_t r = 0; r < patch.rows; ++r) {
       const std::size_t to = base + (patch.row0 + r) * p.grid.row;
       const u64* init = p.init == nullptr ? nullptr : p.init + to;
-      const u64* from = tile + r * patch.width + done;
-      if (p.grid.col == 1) {
-        kernels.put(n, from, init, !first, p.out + to);
-        continue;
-      }
-      for (std::size_t j = 0; j < n; ++j)
-        kernels.put(1, from + j, init == nullptr ? init : init + j * p.grid.col, !first, p.out + to + j * p.grid.col);
+      kernels.put(n, tile + r * patch.width + done, init, !first, p.out + to);
     }
     done += n;
   }
@@ -54,6 +48,8 @@ Panels panels_of(std::size_t cols, const RingKernels& kernels) {
   }
   return panels;
 }
+
+std::size_t depth_block(const Panels& panels) { return panels.count > 1 ? kDepthBlock : kDepthBlock * kPanelsPerBlock; }
 
 std::size_t scratch_words(const RingKernels& kernels) {
   const std::size_t width = kernels.max_vecs * kernels.lanes;

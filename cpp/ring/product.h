@@ -21,12 +21,11 @@ inline constexpr std::size_t kDepthBlock = 256;
 inline constexpr std::size_t kStripRow = kDepthBlock + 8;  // not a power of two: rows must not share cache sets
 inline constexpr std::size_t kPanelsPerBlock = 12;
 
-// Where column n of row m lives: base + m * row + (n / span) * image + (n % span) * col.
+// Where column n of row m lives: base + m * row + (n / span) * image + n % span.
 struct Grid {
   std::size_t row;
   std::size_t span;
   std::size_t image;
-  std::size_t col;
 };
 
 struct Product {
@@ -71,6 +70,10 @@ struct Panels {
 };
 Panels panels_of(std::size_t cols, const RingKernels& kernels);
 
+// Terms of the sums to take at a time. A single panel leaves room for long stretches of the left operand, which then
+// comes straight from memory.
+std::size_t depth_block(const Panels& panels);
+
 // Words of scratch that one worker needs.
 std::size_t scratch_words(const RingKernels& kernels);
 
@@ -98,7 +101,7 @@ void run_block(const Product& p, const RingKernels& kernels, const Right& right,
   const u64* const left = p.left + block.group * p.rows * p.depth;
   std::size_t k0 = 0;
   do {
-    const std::size_t depth = std::min(kDepthBlock, p.depth - k0);
+    const std::size_t depth = std::min(depth_block(panels), p.depth - k0);
     pack_panels(kernels, right, block, panels, k0, depth, packed);
     for (std::size_t row = block.row0; row < block.row1; row += kernels.max_rows) {
       const std::size_t rows = std::min(kernels.max_rows, block.row1 - row);

@@ -24,7 +24,7 @@ def tool(name: str) -> str:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("sanitize", ["OFF", "ON"])
 def test_known_answers(sanitize: str, tmp_path: Path) -> None:
-    options = ["-DTACIT_PYTHON=OFF", "-DTACIT_TESTS=ON", f"-DTACIT_SANITIZE={sanitize}", "-DCMAKE_BUILD_TYPE=Release"]
+    options = ["-DTACIT_PYTHON=OFF", "-DTACIT_TESTS=ON", "-DTACIT_WERROR=ON", f"-DTACIT_SANITIZE={sanitize}"]
     for command in [
         [tool("cmake"), "-S", str(ROOT), "-B", str(tmp_path), *options],
         [tool("cmake"), "--build", str(tmp_path), "-j2"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,6 +94,14 @@ def test_threads_change_nothing(tier: str) -> None:
         one = run(1)
         assert np.array_equal(run(2), one)
         assert np.array_equal(run(7), one)
+
+
+def test_calls_from_many_threads_at_once() -> None:
+    a, b = words(60, 500), words(500, 300, seed=1)
+    wanted = a @ b
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: native.matmul(a, b, threads=2), range(16)):
+            assert np.array_equal(got, wanted)
 
 
 def test_read_only_arrays_are_taken_and_results_are_writable() -> None:

@@ -158,8 +158,8 @@ def poly_client(
 
     opened of (n,); coeffs of (d + 1, 2), the coefficients of P from the constant up as 128-bit two's complement (low,
     high) words, 1 <= d <= 6; 3 <= k <= 64; 0 <= p <= k - 2; 0 <= trunc <= 127; key and nonce those of `powers`. Gives
-    (n,). The two shares sum to P within one unit of the tag and one of the result, unless P's value at 2^trunc times
-    scale, |v|, wraps in the share's truncation: probability about |v| / 2^128.
+    (n,). The two shares sum to P(x) / 2^trunc within one unit, for an x within one unit of y >> p, except with
+    probability |P(x)| / 2^128.
     """
     return _native.poly_client(opened, k, p, coeffs, trunc, key, nonce, threads=threads, tier=tier)
 

@@ -82,8 +82,10 @@ class Seed:
         Raises:
             InvalidInput: as `words`, or bits is not in 1 ... 64.
         """
+        low_bits = tensor.modulus_mask(bits)
         words = self.words(domain, site, math.prod(shape), threads=threads)
-        return tensor.mask(words, bits).reshape(shape)
+        words &= low_bits
+        return words.reshape(shape)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Seed) and hmac.compare_digest(self._key, other._key)
