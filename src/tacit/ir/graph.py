@@ -18,7 +18,8 @@ Array = NDArray[np.floating]
 class Node:
     """One operation.
 
-    `op` is the name of a module in `tacit.ops`; `inputs` are ids of earlier nodes; `attrs` is JSON data; `weights` maps the op's
+    `op` is the name of a module in `tacit.ops`; `inputs` are ids of earlier nodes; `attrs` is JSON data; `weights` maps
+    the op's
     own names ("weight", "bias") to keys of `Graph.weights`; `shape` is the output's, batch first; `source` is what the
     node was called in the model, for error messages.
     """
