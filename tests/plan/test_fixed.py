@@ -73,7 +73,7 @@ def test_the_error_bound_holds(
 
 
 def test_a_polynomial_that_cannot_fit_says_so() -> None:
-    with pytest.raises(InvalidInput, match="degree 6 .* does not fit"):
+    with pytest.raises(InvalidInput, match="degree 6 on values"):
         fit_polynomial([Fraction(1)] * 7, Fraction(1 << 16), 16, 2.0**12, 2.0**12, 40)
 
 
