@@ -9,9 +9,6 @@ namespace tacit {
 namespace {
 
 constexpr std::size_t kLargest = std::size_t{1} << 31;
-constexpr std::size_t kDotCols = 4;
-constexpr std::size_t kDotRows = 4;
-
 // The images with their zero border in place.
 struct Padded {
   const u64* data;

@@ -5,9 +5,6 @@
 namespace tacit {
 namespace {
 
-constexpr std::size_t kDotCols = 4;
-constexpr std::size_t kDotRows = 4;
-
 // The right operand as a matrix of rows of `cols` words.
 struct Matrix {
   const u64* data;

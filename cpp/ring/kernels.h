@@ -13,6 +13,10 @@ struct Run {
   std::size_t len;
 };
 
+// The most rows and columns of one call to `dot`.
+inline constexpr std::size_t kDotRows = 4;
+inline constexpr std::size_t kDotCols = 4;
+
 struct RingKernels {
   std::size_t lanes;     // words in a vector
   std::size_t max_rows;  // rows of a register tile
@@ -21,7 +25,7 @@ struct RingKernels {
   // out[rows][vecs * lanes] = a[rows][depth] x panel[depth][vecs * lanes]; a's rows are `a_row` words apart.
   void (*tile)(std::size_t depth, const u64* a, std::size_t a_row, std::size_t rows, const u64* panel, std::size_t vecs,
                u64* out);
-  // out[r * cols + c] = <w[r], x[c]> for up to 4 rows and 4 cols of `depth` words.
+  // out[r * cols + c] = <w[r], x[c]> for up to kDotRows rows and kDotCols cols of `depth` words.
   void (*dot)(std::size_t depth, const u64* w, std::size_t w_row, std::size_t rows, const u64* x, std::size_t x_row,
               std::size_t cols, u64* out);
   // panel[k][j] = x[offset[k] + (source of column j)]; columns no run covers become 0.

@@ -1,6 +1,7 @@
 #include "ring/product.h"
 
 namespace tacit {
+
 void put(const Product& p, const RingKernels& kernels, std::size_t group, const Patch& patch, const u64* tile,
          bool first) {
   std::size_t done = 0;
@@ -18,21 +19,24 @@ void put(const Product& p, const RingKernels& kernels, std::size_t group, const 
 }
 
 std::vector<Block> cut(const Product& p, const RingKernels& kernels, int workers) {
-  const std::size_t wide = kPanelsPerBlock * kernels.max_vecs * kernels.lanes;
   const auto wanted = static_cast<std::size_t>(workers);
-  const std::size_t across = std::max((p.cols + wide - 1) / wide, std::size_t{1});
+  const std::size_t vecs = (p.cols + kernels.lanes - 1) / kernels.lanes;
+  const std::size_t most = kPanelsPerBlock * kernels.max_vecs;
+  const std::size_t across = std::max((vecs + most - 1) / most, std::size_t{1});
   const std::size_t strips = (p.rows + kernels.max_rows - 1) / kernels.max_rows;
-  const std::size_t down = std::clamp(across * p.groups >= wanted ? std::size_t{1} : wanted, std::size_t{1},
-                                      std::max(strips, std::size_t{1}));
+  // Cutting rows packs the right operand again, so only when the columns alone would leave a thread short of work.
+  const bool even = across * p.groups % wanted == 0 || across * p.groups > 8 * wanted;
+  const std::size_t down = even ? 1 : std::clamp(strips, std::size_t{1}, wanted);
   std::vector<Block> blocks;
-  for (std::size_t g = 0; g < p.groups; ++g) {
-    for (std::size_t c = 0; c < across; ++c) {
-      for (std::size_t d = 0; d < down; ++d) {
-        const std::size_t row0 = std::min(strips * d / down * kernels.max_rows, p.rows);
-        const std::size_t row1 = std::min(strips * (d + 1) / down * kernels.max_rows, p.rows);
-        blocks.push_back({g, row0, row1, c * wide, std::min((c + 1) * wide, p.cols)});
-      }
-    }
+  blocks.reserve(p.groups * across * down);
+  for (std::size_t i = 0; i < p.groups * across * down; ++i) {
+    const std::size_t c = i / down % across;
+    const std::size_t d = i % down;
+    const std::size_t row0 = std::min(strips * d / down * kernels.max_rows, p.rows);
+    const std::size_t row1 = std::min(strips * (d + 1) / down * kernels.max_rows, p.rows);
+    const std::size_t col0 = vecs * c / across * kernels.lanes;
+    const std::size_t col1 = std::min(vecs * (c + 1) / across * kernels.lanes, p.cols);
+    blocks.push_back({i / (down * across), row0, row1, col0, col1});
   }
   return blocks;
 }
