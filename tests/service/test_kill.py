@@ -1,0 +1,80 @@
+"""Any party may be killed at any moment: no bundle serves twice, the others go on, the stores stay whole."""
+
+from __future__ import annotations
+
+import random
+import runpy
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+kill_house = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kill_house.py"))))
+until = kill_house.until
+
+#: What a client may meet while parties around it die.
+EXPECTED = {"ChannelClosed", "ChannelTimeout", "PeerRefused"}
+
+
+def grows(house: Any, name: str, more: int) -> None:
+    """Wait until a client got some more right answers."""
+    goal = house.answers(name) + more
+    until(f"{name} got {goal} answers; {house.errors(name)}", lambda: house.answers(name) >= goal)
+
+
+def kill_and_restart(house: Any, name: str, choice: random.Random) -> None:
+    """Kill one party, look at what it left, start it again on the same home; the bystander must go on."""
+    house.kill(name)
+    house.check_single_use()
+    if choice.random() < 0.5:
+        house.check_store(name)
+    if name == "alice":
+        grows(house, "bob", 1)
+    house.start(name, ready=choice.random() < 0.7)
+    grows(house, "bob", 1)
+
+
+def kill_at_random(root: Path, kills: int, seed: int) -> None:
+    """Kill the dealer, the server or one client at random moments while another client keeps asking."""
+    choice = random.Random(seed)
+    with kill_house.House(root) as house:
+        for name in ("dealer", "server", "alice", "bob"):
+            house.start(name)
+        for name in ("alice", "bob"):
+            grows(house, name, 1)
+        for _ in range(kills):
+            time.sleep(choice.random() * 0.5)
+            kill_and_restart(house, choice.choice(("dealer", "server", "alice")), choice)
+        grows(house, "alice", 1)
+        for name in ("alice", "bob", "server", "dealer"):
+            house.ended(name)
+        check_end(house)
+
+
+def check_end(house: Any) -> None:
+    """With nobody running: every store is whole; then a clean query works and both sides agree."""
+    used = house.check_single_use()
+    assert len(used) >= house.answers("alice") + house.answers("bob")
+    met = {line[0] for name in house.clients() for line in house.lines(name, "error")}
+    assert met <= EXPECTED, [line for name in house.clients() for line in house.lines(name, "error")]
+    for name in ("alice", "bob", "server", "dealer"):
+        house.check_store(name)
+    house.start("dealer")
+    house.start("server")
+    for name in ("alice", "bob"):
+        with house.connect(name) as client:
+            assert house.right(client.predict(house.x))
+    for name in ("alice", "bob"):
+        house.check_agreement(name)
+
+
+def test_parties_killed_at_random(tmp_path: Path) -> None:
+    kill_at_random(tmp_path, kills=12, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_hundred_kills(tmp_path: Path) -> None:
+    kill_at_random(tmp_path, kills=200, seed=1000)
