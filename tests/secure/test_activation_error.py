@@ -1,4 +1,4 @@
-"""Activations through the dealt powers and both evaluations, against exact numbers: the error in last places, no outlier."""
+"""Activations through dealt powers and both evaluations against exact numbers: errors in last places, no outlier."""
 
 from __future__ import annotations
 

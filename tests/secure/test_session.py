@@ -1,4 +1,4 @@
-"""What a Session refuses to do: draw a mask twice, make a part twice, take what is not there; and labels are distinct."""
+"""What a Session refuses: to draw a mask twice, make a part twice, take what is not there; and labels are distinct."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_streams_of_different_labels_and_steps_differ() -> None:
 
 
 def test_masks_of_a_run_never_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every (seed, domain, site) that dealing and running draw, over both parties: a party draws none twice a reading."""
+    """Whatever two runs draw, for both parties: equal words come from the same seed, domain and step only."""
     graph, xs = residual_net()
     plan = plan_for(graph, policy_for("dealer"), xs)
     keys: dict[bytes, tuple[object, ...]] = {}

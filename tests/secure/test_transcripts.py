@@ -26,7 +26,6 @@ from tacit.ring.prg import Seed
 from tacit.run import material
 from tacit.run.simulate import simulate
 from tacit.secure import labels
-from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER
 from tacit.testing.graphs import Sketch, pinned, plan_for, policy_for
 
