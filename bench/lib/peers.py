@@ -6,8 +6,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ Row = dict[str, Any]
 _LINKS = {"loopback": "lan", "lan": "link 1000 250 2048", "wan": "wan100", "wan1g": "wan1g"}
 _NETS = ("lenet5", "minionn", "resnet32", "resnet18", "vgg16", "resnet50")
 _ACTIVATIONS = ("relu", "poly4")
+_SYSTEMS, _PHASES = ("CrypTen", "SPU Semi2k"), ("whole", "split")
 _TIMEOUT_S = 900
 
 
@@ -33,21 +35,24 @@ class Case:
     phase: str = "whole"
 
 
-def cases(folder: Path, nets: Sequence[str], links: Sequence[str]) -> Iterator[Case]:
+def cases(folder: Path, nets: Sequence[str], links: Sequence[str]) -> list[Case]:
     """What can be run with the environments in `folder`: CrypTen's first party as dealer, and SPU's Semi2k alike.
 
     SPU runs on loopback alone, since its links take minutes a net; ResNet-50 only there too.
     """
-    crypten, spu = ((folder / name / "bin" / "python").exists() for name in ("cry", "spu"))
-    for net in (n for n in nets if n in _NETS):
-        for link in (k for k in links if k == "loopback" or (k in _LINKS and net != "resnet50")):
-            for activation in _ACTIVATIONS if net != "resnet50" else _ACTIVATIONS[:1]:
-                if crypten:
-                    yield Case("CrypTen", net, activation, link)
-                if crypten and link == "loopback" and net != "resnet50":
-                    yield Case("CrypTen", net, activation, link, "split")
-                if spu and link == "loopback" and net != "resnet50":
-                    yield Case("SPU Semi2k", net, activation, link)
+    installed = {
+        s for s, name in (("CrypTen", "cry"), ("SPU Semi2k", "spu")) if (folder / name / "bin/python").exists()
+    }
+    every = (Case(*fields) for fields in product(_SYSTEMS, nets, _ACTIVATIONS, links, _PHASES))
+    return [case for case in every if case.system in installed and _sensible(case)]
+
+
+def _sensible(case: Case) -> bool:
+    near, large = case.link == "loopback", case.net == "resnet50"
+    if case.net not in _NETS or case.link not in _LINKS or (large and (not near or case.activation != "relu")):
+        return False
+    plain = near and not large
+    return (plain if case.phase == "split" else True) if case.system == "CrypTen" else plain and case.phase == "whole"
 
 
 def measure(case: Case, scripts: Path, folder: Path) -> list[Row]:
@@ -78,9 +83,14 @@ def measure(case: Case, scripts: Path, folder: Path) -> list[Row]:
         except subprocess.TimeoutExpired:
             return [_row(case, failed=f"not done after {_TIMEOUT_S} s")]
         if done.returncode or not rows.exists():
-            lines = done.stderr.strip().splitlines()
-            return [_row(case, failed=lines[-1] if lines else "no output")]
+            return [_row(case, failed=_reason(done.stderr))]
         return [_read(case, json.loads(line)) for line in rows.read_text("utf-8").splitlines()]
+
+
+def _reason(output: str) -> str:
+    """The first line that names an error, of the party whose output comes first; the last line if none does."""
+    lines = output.strip().splitlines() or ["no output"]
+    return next((line for line in lines if "Error" in line), lines[-1])[:200]
 
 
 def _command(case: Case) -> tuple[str, str, list[str]]:
