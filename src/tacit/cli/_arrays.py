@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tacit.errors import InvalidFile, InvalidInput
 from tacit.run.execute import as_floats
 
-__all__ = ["load_arrays", "save_arrays"]
+__all__ = ["check_writable", "load_arrays", "save_arrays"]
 
 _DAMAGE = (ValueError, EOFError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error)
 
@@ -45,6 +46,12 @@ def _checked(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
             f"{name} holds {array.dtype} of shape {array.shape}; give numbers whose first axis is the examples"
         )
     return as_floats(array, name)
+
+
+def check_writable(path: Path) -> None:
+    """Raises InvalidInput if no file can be written at `path`: better said before the work than after it."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InvalidInput(f"cannot write {path}; name a file in a folder that exists and is yours")
 
 
 def save_arrays(path: Path, arrays: list[NDArray[np.float64]]) -> None:

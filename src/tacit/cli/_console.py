@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["explain", "log_to_stderr", "make_table", "notices", "print_json", "progress_bars", "results", "warn"]
+__all__ = [
+    "explain",
+    "log_to_stderr",
+    "make_table",
+    "notices",
+    "print_json",
+    "printable",
+    "progress_bars",
+    "results",
+    "warn",
+]
 
 #: Columns where the output is no terminal, which would tell its own.
 _WIDTH = 100
@@ -46,6 +56,11 @@ def print_json(data: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def printable(text: str) -> str:
+    """`text` in one line without control characters: names in a plan come from others, and a terminal obeys some."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def warn(text: str) -> None:
     """A warning on stderr."""
     notices().print(f"warning: {text}", style="yellow", soft_wrap=True)
@@ -55,12 +70,12 @@ def explain(error: TacitError | str) -> None:
     """An error on stderr; a refused model with all its problems as a table."""
     console = notices()
     if not isinstance(error, Refused):
-        console.print(f"error: {error}", style="red", soft_wrap=True)
+        console.print(f"error: {printable(str(error))}", style="red", soft_wrap=True)
         return
     console.print(f"error: {str(error).splitlines()[0]}", style="red", soft_wrap=True)
     table = make_table("", "where", "problem", "instead", right=())
     for refusal in error.refusals:
-        table.add_row(refusal.kind, refusal.where, refusal.what, refusal.advice)
+        table.add_row(*map(printable, (refusal.kind, refusal.where, refusal.what, refusal.advice)))
     console.print(table)
 
 
@@ -78,8 +93,11 @@ def make_table(*columns: str, right: Sequence[int] | None = None, title: str | N
 
 def log_to_stderr(verbose: bool) -> None:
     """Log warnings to stderr, or what happens too. Logs name parties, counts and times, never values."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    log = logging.getLogger("tacit")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tacit.cli._arrays import load_arrays
 from tacit.errors import InvalidFile, InvalidInput
 
-__all__ = ["Samples", "load_samples", "load_source"]
+__all__ = ["Samples", "as_example", "load_samples", "load_source"]
 
 _SHAPE = re.compile(r"[0-9]+(?:[,x][0-9]+)*")
 
@@ -74,6 +74,15 @@ def _importable(folder: Path) -> Iterator[None]:
 def _is_module(value: Any) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def as_example(source: Any, inputs: Samples) -> Any:
+    """The example in the form the importer wants: float32 tensors for a torch module, arrays for a file; alone if one."""
+    values: tuple[Any, ...] = tuple(inputs)
+    if _is_module(source):
+        torch = sys.modules["torch"]
+        values = tuple(torch.from_numpy(array.astype(np.float32)) for array in inputs)
+    return values[0] if len(values) == 1 else values
 
 
 def load_samples(examples: list[str], calibration: Path | None) -> tuple[Samples, Samples]:

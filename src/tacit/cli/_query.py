@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tacit.cli._arrays import load_arrays, save_arrays
+from tacit.cli._arrays import check_writable, load_arrays, save_arrays
 from tacit.cli._console import make_table, notices, progress_bars, results
 from tacit.errors import InvalidInput
 from tacit.net.channel import Channel
@@ -46,6 +46,8 @@ class Request:
             raise InvalidInput("give the input file, or --prepare-only N to make material ahead and ask nothing")
         if not ask and (file or out):
             raise InvalidInput("--prepare-only asks nothing, so it takes neither an input nor --out")
+        if out is not None:
+            check_writable(out)
         return cls(file or Path(), load_arrays(file) if file else None, runs, out, classes)
 
     def run(self, client: Client) -> dict[str, Any]:

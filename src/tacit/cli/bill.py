@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tacit.cli import _options as options
-from tacit.cli._console import make_table, print_json, results
+from tacit.cli._console import make_table, print_json, printable, results
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -134,4 +134,4 @@ def _count(number: int) -> str:
 def _short(node: str, ops: str) -> str:
     """A layer's name that leaves room for the figures: its end says more than its start."""
     name = node if len(node) <= 18 else "…" + node[-17:]
-    return f"{name}\n  {ops}" if ops != node else name
+    return f"{printable(name)}\n  {printable(ops)}"

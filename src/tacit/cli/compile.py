@@ -51,19 +51,23 @@ def command(
     `margin`, `examples`, `data`: their hash, `bounds` by layer), `failure_bound`, `files` (`owner`, `public`),
     `warnings`.
     """
-    from tacit.cli._models import load_samples, load_source
+    from tacit.cli._arrays import check_writable
+    from tacit.cli._models import as_example, load_samples, load_source
     from tacit.front.compile import compile_model
 
     log_to_stderr(verbose)
     public = public or output.with_name(f"{output.name.removesuffix('.tacit')}.public.tacit")
     if public.absolute() == output.absolute():
         raise InvalidInput("the owner's and the public file need different names")
+    check_writable(output)
+    check_writable(public)
     asked = _policy(policy, trust=trust, ring=ring, ranges=ranges, margin=margin)
     inputs, data = load_samples(example or [], calibration)
     with notices().status("importing the model and observing ranges"):
         source = load_source(model)
-        given = _as_model_takes(source, inputs)
-        plan = compile_model(source, given, policy=asked, calibration=[tuple(data) if len(data) > 1 else data[0]])
+        plan = compile_model(
+            source, as_example(source, inputs), policy=asked, calibration=[tuple(data) if len(data) > 1 else data[0]]
+        )
     plan.save(output)
     plan.save_public(public)
     summary = _summary(plan, output, public, len(data[0]))
@@ -78,16 +82,6 @@ def _policy(file: Path | None, **asked: Any) -> Policy:
 
     policy = Policy.from_toml(file) if file else Policy()
     return replace(policy, **{name: value for name, value in asked.items() if value is not None})
-
-
-def _as_model_takes(source: Any, inputs: list[Any]) -> Any:
-    """The example in the form the importer wants: tensors for a torch module, arrays for a file."""
-    if isinstance(source, Path):
-        return inputs[0] if len(inputs) == 1 else tuple(inputs)
-    import torch
-
-    tensors = tuple(torch.from_numpy(array.astype("float32")) for array in inputs)
-    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _summary(plan: Plan, output: Path, public: Path, seen: int) -> dict[str, Any]:
