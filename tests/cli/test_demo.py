@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from tacit.cli import demo
-from tacit.cli._demo_events import Measured
+from tacit.cli._demo_events import Measured, Metered
 from tacit.cli._demo_homes import Homes, load_sample, make_homes
 from tacit.cli._demo_parties import run_parties
 from tacit.cli._demo_verdict import Verdict
@@ -296,7 +296,7 @@ def test_a_prediction_beyond_the_margin_fails_the_command(
     stages = dict.fromkeys(("register", "deal", "prime", "claim", "online"), 0.5)
     measured = Measured(1, stages, {"register": 1, "deal": 2, "prime": 3}, 10, 20, 5)
     verdict = Verdict(20, 0.9, 0.95, 0.95, 0.5, 1e-2, (7,))
-    outcome = demo.Outcome(ran.plan.public(), "loopback", measured, 4, verdict, 1.0, tmp_path / "it.png")
+    outcome = demo.Outcome(ran.plan.public(), "loopback", measured, Metered(4, 0.25), verdict, 1.0, tmp_path / "it.png")
     monkeypatch.setattr(demo, "_run", lambda *_: outcome)
     with pytest.raises(typer.Exit) as stop:
         demo.command(images=20, as_json=True, link="loopback", keep=tmp_path, picture=tmp_path / "it.png")

@@ -18,9 +18,10 @@ class Listening(msgspec.Struct, tag="listening", forbid_unknown_fields=True):
 
 
 class Metered(msgspec.Struct, tag="metered", forbid_unknown_fields=True):
-    """A server or dealer has stopped; `dealt_bytes` are what the meters of its channels to the dealer counted."""
+    """A server has stopped; what it fetched from the dealer, in frame bytes, and in how many seconds."""
 
     dealt_bytes: int
+    dealt_seconds: float
 
 
 class Progress(msgspec.Struct, tag="progress", forbid_unknown_fields=True):
@@ -34,7 +35,8 @@ class Progress(msgspec.Struct, tag="progress", forbid_unknown_fields=True):
 class Measured(msgspec.Struct, tag="measured", forbid_unknown_fields=True):
     """The client has every prediction, in its own home.
 
-    seconds       by stage: register, deal, prime, claim, online (from the first masked byte to the decoded answer)
+    seconds       by stage: register, deal, prime (waiting for the server to fetch its material included), claim, online
+                  (from the first masked byte to the decoded answer)
     bytes_made    what the client's meters counted by phase: register, deal, prime, both directions
     sent, received, turns   online frame bytes and one-way steps of the client, all runs together
     """

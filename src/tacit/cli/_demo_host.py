@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,29 +15,57 @@ from tacit.cli._demo_homes import OWNER_FILE
 from tacit.errors import TacitError
 from tacit.net.channel import Channel
 from tacit.net.meter import Meter
+from tacit.net.transport import Transport
 from tacit.service.api import Running, deal, serve
 from tacit.service.server import Server
 
 __all__ = ["main"]
 
 
+class _Timed(Transport):
+    """A layer that notes how long its channel was open, in seconds."""
+
+    def __init__(self, inner: Transport) -> None:
+        self.peer, self._inner = inner.peer, inner
+        self._opened, self.seconds = time.perf_counter(), 0.0
+
+    def send(self, buffers: Sequence[memoryview]) -> None:
+        self._inner.send(buffers)
+
+    def recv_into(self, view: memoryview) -> int:
+        return self._inner.recv_into(view)
+
+    def set_timeout(self, seconds: float | None) -> None:
+        self._inner.set_timeout(seconds)
+
+    def close(self, linger: float = 0.0) -> None:
+        self.seconds = self.seconds or time.perf_counter() - self._opened
+        self._inner.close(linger)
+
+
 @dataclass
 class _MeteredDial:
-    """A dial function that keeps the meter of every channel it opens."""
+    """A dial function that remembers what every channel it opens has carried, and for how long."""
 
     dial: Callable[[], Channel]
-    meters: list[Meter] = field(default_factory=list)
+    opened: list[tuple[Meter, _Timed]] = field(default_factory=list)
 
     def __call__(self) -> Channel:
         channel = self.dial()
-        self.meters.append(channel.meter)
+
+        def timed(inner: Transport) -> Transport:
+            layer = _Timed(inner)
+            self.opened.append((channel.meter, layer))
+            return layer
+
+        channel.wrap(timed)
         return channel
 
-    @property
-    def dealt_bytes(self) -> int:
-        """Bytes of material that came over these channels."""
-        counts = [meter.snapshot()["deal"] for meter in self.meters]
-        return sum(c.bytes_sent + c.bytes_received for c in counts)
+    def metered(self) -> Metered:
+        """The sums over all channels."""
+        counts = [meter.snapshot()["deal"] for meter, _ in self.opened]
+        dealt = sum(c.bytes_sent + c.bytes_received for c in counts)
+        return Metered(dealt, sum(timed.seconds for _, timed in self.opened))
 
 
 def _watch(running: Running) -> list[_MeteredDial]:
@@ -74,7 +103,8 @@ def main() -> int:
     except TacitError as error:
         print(error, file=sys.stderr)
         return 1
-    emit(Metered(sum(dial.dealt_bytes for dial in dials)))
+    for dial in dials:
+        emit(dial.metered())
     return 0
 
 

@@ -102,9 +102,9 @@ def _measured(client: Party, hosts: list[Party], show: Callable[[Progress], None
     raise next((host for host in hosts if host.failed), client).failure()
 
 
-def run_parties(homes: Homes, link: str, show: Callable[[Progress], None]) -> tuple[Measured, int]:
-    """Run dealer, server and client, each in a process and home of its own; what the client measured, and the bytes of
-    material that the server fetched. ChannelError with the last line of its log if a party dies."""
+def run_parties(homes: Homes, link: str, show: Callable[[Progress], None]) -> tuple[Measured, Metered]:
+    """Run dealer, server and client, each in a process and home of its own; what client and server
+    measured. ChannelError with the last line of its log if a party dies."""
     parties: list[Party] = []
     with _running(parties) as start:
         at = {name: str(homes.of(name)) for name in ("dealer", "server", "client")}
@@ -120,4 +120,4 @@ def run_parties(homes: Homes, link: str, show: Callable[[Progress], None]) -> tu
         last = server.next_event()
         if not isinstance(last, Metered):
             raise server.failure()
-    return measured, last.dealt_bytes
+    return measured, last

@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from tacit.cli._console import make_table, notices, print_json, progress_bars, results
-from tacit.cli._demo_events import Measured
+from tacit.cli._demo_events import Measured, Metered
 from tacit.cli._demo_homes import OUTPUT_FILE, OWNER_FILE, Sample, load_sample, make_homes
 from tacit.cli._demo_parties import run_parties
 from tacit.cli._demo_picture import save_picture
@@ -40,13 +40,14 @@ WHO_SAW = (
 class Outcome:
     """One whole demo: what the parties measured and the verdict over the predictions.
 
-    fetched   bytes of material that the server fetched from the dealer; seconds: from the first certificate to the end
+    fetched   the material that the server fetched from the dealer, while the client waited to prime
+    seconds   from the first certificate to the end of the last party
     """
 
     plan: Plan
     link: str
     measured: Measured
-    fetched: int
+    fetched: Metered
     verdict: Verdict
     seconds: float
     picture: Path
@@ -56,8 +57,12 @@ class Outcome:
         deal and prime; `round_trips` is per run of `batch` images; `online_seconds` go from the first masked byte to
         the decoded answer, `claim_seconds` are the step before, in which both disks mark the material as used."""
         m, v = self.measured, self.verdict
-        made = {**m.bytes_made, "deal": m.bytes_made["deal"] + self.fetched}
-        offline = {phase: m.seconds[phase] for phase in made}
+        made = {**m.bytes_made, "deal": m.bytes_made["deal"] + self.fetched.dealt_bytes}
+        offline = {
+            "register": m.seconds["register"],
+            "deal": m.seconds["deal"] + self.fetched.dealt_seconds,
+            "prime": m.seconds["prime"] - self.fetched.dealt_seconds,
+        }
         return {
             "images": v.images,
             "accuracy_private": v.accuracy_private,
@@ -122,7 +127,7 @@ def _table(outcome: Outcome) -> Table:
     notes = {
         "register": "masked weights to the client, once per model",
         "deal": "seeds to the client, material to the server",
-        "prime": "masked presets to the server, which fetches its material",
+        "prime": "masked presets to the server",
     }
     for phase, note in notes.items():
         row(f"  {phase}", f"{d[f'{phase}_seconds']:.2f} s", f"{_bytes(d[f'{phase}_bytes'])}: {note}")
