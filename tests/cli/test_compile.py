@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tacit.plan.save import load_plan
 
@@ -81,6 +82,31 @@ def test_example_shapes_set_the_batch(cli: Cli, tmp_path: Path) -> None:
     for example in ("5,4", "5x4"):
         report = json.loads(cli(*line, "--example", example).stdout)
         assert (report["batch"], report["ranges"]["examples"]) == (5, 10)
+
+
+def test_two_inputs_come_as_one_npz(cli: Cli, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "z"], ["y"])],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 4]),
+            helper.make_tensor_value_info("z", TensorProto.FLOAT, [2, 3]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])],
+        [numpy_helper.from_array(np.ones((4, 3), np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "m.onnx")
+    np.savez(tmp_path / "c.npz", x=np.ones((4, 4)), z=np.full((4, 3), 0.5))
+    line = ["compile", tmp_path / "m.onnx", "--calibration", tmp_path / "c.npz", "-o", tmp_path / "n.tacit", "--json"]
+    for examples in (["2,4", "2,3"], [tmp_path / "c2.npz"]):
+        np.savez(tmp_path / "c2.npz", x=np.ones((2, 4)), z=np.ones((2, 3)))
+        result = cli(*line, *(word for example in examples for word in ("--example", example)))
+        assert result.exit_code == 0, result.stderr
+        assert [given["shape"] for given in json.loads(result.stdout)["inputs"]] == [[2, 4], [2, 3]]
+    one_sentence(cli(*line, "--example", "2,4"), "the example has 1 inputs, the calibration data 2")
+    np.savez(tmp_path / "c.npz", x=np.ones((4, 4)), z=np.ones((3, 3)))
+    one_sentence(cli(*line, "--example", "2,4", "--example", "2,3"), "the same number of examples")
 
 
 def test_a_python_file_gives_a_torch_model(cli: Cli, tmp_path: Path) -> None:

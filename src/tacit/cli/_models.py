@@ -77,7 +77,7 @@ def _is_module(value: Any) -> bool:
 
 
 def as_example(source: Any, inputs: Samples) -> Any:
-    """The example in the form the importer wants: float32 tensors for a torch module, arrays for a file; alone if one."""
+    """The example as the importer wants it: float32 tensors for a torch module, arrays for a file; alone if one."""
     values: tuple[Any, ...] = tuple(inputs)
     if _is_module(source):
         torch = sys.modules["torch"]
