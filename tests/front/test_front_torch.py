@@ -182,7 +182,8 @@ def test_a_residual_net() -> None:
     graph = checked(randomised(nn.Sequential(model, nn.Linear(6, 5))), IMAGE, atol=1e-3)
     assert counts(graph) == {"conv": 6, "poly": 5, "add": 2, "mean": 1, "reshape": 1, "linear": 1}
     assert {tuple(n.attrs["coeffs"]) for n in graph.nodes if n.op == "poly"} == {("1/4", "1/2", "117071/1000000")}  # type: ignore[arg-type]
-    assert graph["conv2d"].source == "0.0 (aten.conv2d.default)"
+    assert graph["0.0"].source == "0.0 (aten.conv2d.default)"
+    assert [node.id.rsplit(".", 1)[0] for node in graph.nodes if node.op == "add"] == ["0.3", "0.4"]
     assert "array" not in repr(graph)
 
 

@@ -156,7 +156,7 @@ class _Import:
             return self._opaque(node, source)
         args, kwargs = self._arguments(node)
         shape = _shape(_first(node.meta.get("val")))
-        value = self._builder.call(adapter, node.name, source, args, kwargs, shape or ())
+        value = self._builder.call(adapter, _label(node), source, args, kwargs, shape or ())
         if shape is not None and value.shape != shape:
             raise AssertionError(f"{source} has shape {shape} in the trace and {value.shape} in the graph")
         return value
@@ -237,8 +237,22 @@ def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and value else value
 
 
+def _module(node: Any) -> tuple[str, str]:
+    """Path and class name of the innermost module that a call was made in; both empty for the model itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path, kind = list(stack.values())[-1] if stack else ("", "")
+    return str(path), kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _label(node: Any) -> str:
+    """What the call's node is called in bills: a layer's own path, "layer1.0.conv1", or "layer1.0.add" in a block."""
+    path, kind = _module(node)
+    if kind.startswith("torch.nn.modules."):
+        return path or node.name
+    return f"{path}.{node.name}" if path else str(node.name)
+
+
 def _where(node: Any) -> str:
     """The module path and the operation, such as "layer1.0.relu (aten.relu.default)"."""
-    stack = node.meta.get("nn_module_stack") or {}
-    path = list(stack.values())[-1][0] if stack else ""
+    path, _ = _module(node)
     return f"{path} ({node.target})" if path else f"{node.name} ({node.target})"
