@@ -13,6 +13,7 @@ from tacit.plan.plan import FORMAT
 from tacit.ring import native
 
 __all__ = [
+    "EPOCH_ATTEMPTS",
     "PROTOCOL",
     "Again",
     "Ask",
@@ -43,6 +44,9 @@ __all__ = [
 
 #: Version of the conversation; parties with different ones refuse each other.
 PROTOCOL = 1
+#: How often an epoch that seems behind is asked for anew: processes of one client overtake each other, while a store
+#: restored from a copy stays behind.
+EPOCH_ATTEMPTS = 8
 
 Role = Literal["client", "server", "dealer"]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]

@@ -75,9 +75,11 @@ class Dealer:
             if known not in (None, owner):
                 raise NotPermitted("another server has enlisted this plan with this dealer")
             terms = registration_for("seed", plan, owner)
-            if known is None:
-                self._registrations.save_seed(terms, secrets.token_bytes(SEED_BYTES))
+            # A crash may have come between any two of these, so each is done unless it is done already.
+            if self.home.plan(plan.digest) is None:
                 self.home.keep_plan(plan)
+            if self._registrations.find("seed", plan.digest, owner) is None:
+                self._registrations.save_seed(terms, secrets.token_bytes(SEED_BYTES))
         channel.send_message(Enlisted(plan=plan.digest))
         channel.send_data(self._registrations.seed(terms))
         log.info("plan %s is enlisted by %s", plan.digest[:12], channel.peer)
