@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.corr.store import Dealing, Store
-from tacit.errors import BundleSpent, Exhausted, InvalidInput, PeerError, RolledBack, TacitError
+from tacit.errors import BundleSpent, Exhausted, InvalidInput, PeerError, RolledBack
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.plan.policy import ClientPolicy
@@ -44,7 +47,7 @@ class Spent:
 
 @dataclass
 class Client:
-    """A client of one plan at one server. Made by `tacit.connect`; not thread-safe (open one a thread).
+    """A client of one plan at one server. Made by `tacit.connect`; for one thread of one process (open one for each).
 
     dial, dial_dealer   open a channel to the server or the dealer; the latter may be None if the stock suffices
     """
@@ -61,6 +64,8 @@ class Client:
     spent: Spent = field(init=False, default=Spent(0.0, 0))
     _store: Store = field(init=False, repr=False)
     _ready: tuple[bytes, dict[str, Any]] | None = field(init=False, default=None, repr=False)
+    _process: int = field(init=False, default_factory=os.getpid, repr=False)
+    _busy: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         self._store = self.home.store(self.quota_gib)
@@ -236,7 +241,11 @@ class Client:
                 self._store.claim(bundle, self.plan.digest, self.server)
             except BundleSpent:
                 continue  # another process of this client was faster: the server's claim makes it dead there too
-            self._ready = (bundle, load_parts(self._store, bundle))
+            try:
+                self._ready = (bundle, load_parts(self._store, bundle))
+            except BaseException:
+                self._store.erase(bundle)
+                raise
             return
 
     def predict(self, *xs: Any, prepare: bool = True) -> Any:
@@ -244,7 +253,8 @@ class Client:
         several.
 
         More examples than the plan's batch take several runs; the last is filled up with zeros. With `prepare`,
-        missing material is made on the way. InvalidInput before anything is sent if an input is wrong.
+        missing material is made on the way. InvalidInput before anything is sent if an input is wrong, or if another
+        thread or process is using this client. After an error in the middle of a run the connection is closed.
         """
         arrays = [as_floats(x, f"input {i}") for i, x in enumerate(xs, 1)]
         if not arrays or any(a.ndim == 0 or len(a) != len(arrays[0]) for a in arrays) or not len(arrays[0]):
@@ -252,29 +262,47 @@ class Client:
         batches = list(_batches(arrays, self.plan.batch))
         encoded = [encode_inputs(self.plan, batch) for batch in batches]
         seconds, results = 0.0, []
-        for number, words in enumerate(encoded):
-            if prepare and self.stock == 0:
-                self.prepare(len(encoded) - number)
-            self.ready()
-            started = time.perf_counter()
-            results.append(self._run(words))
-            seconds += time.perf_counter() - started
-            self._drop()
+        with self._alone():
+            for number, words in enumerate(encoded):
+                if prepare and self.stock == 0:
+                    self.prepare(len(encoded) - number)
+                self.ready()
+                outputs, took = self._run(words)
+                results.append(outputs)
+                seconds += took
         self.spent = Spent(seconds, len(encoded))
-        outputs = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*results, strict=True)]
-        return outputs[0] if len(outputs) == 1 else outputs
+        joined = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*results, strict=True)]
+        return joined[0] if len(joined) == 1 else joined
 
-    def _run(self, words: dict[int, Words]) -> list[Output]:
-        bundle, parts = self._ready or (bytes(16), {})
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second thread, and a forked child: both would use the bundle that the first one holds."""
+        if os.getpid() != self._process or not self._busy.acquire(blocking=False):
+            raise InvalidInput("this client is in use by another thread or process; connect once in each")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def _run(self, words: dict[int, Words]) -> tuple[list[Output], float]:
+        """Outputs and online seconds of one run. Its bundle is given up before the first masked byte leaves: whatever
+        ends the run, an interrupt too, the same masks must never meet another input.
+        """
+        held, self._ready = self._ready, None
+        bundle, parts = held or (bytes(16), {})
+        started = time.perf_counter()
         try:
             shares = run_as_client(self.channel, self.plan, bundle, parts, words, threads=self.threads)
-        except TacitError:
-            self._drop()
+            return decode_outputs(shares), time.perf_counter() - started
+        except BaseException:
+            self.channel.close()  # the server is still in the middle of that run
             raise
-        return decode_outputs(shares)
+        finally:
+            if held is not None:
+                self._store.erase(bundle)
 
     def _drop(self) -> None:
-        """Erase the claimed bundle, used or not."""
+        """Erase the bundle that was claimed and not used."""
         if self._ready is not None:
             bundle, _ = self._ready
             self._ready = None
