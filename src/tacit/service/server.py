@@ -12,7 +12,7 @@ from tacit.errors import BundleSpent, Exhausted, InvalidInput, NotPermitted, Pee
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.run import material
-from tacit.run.dealing import fetch_parts, peer_id
+from tacit.run.dealing import NOBODY, fetch_parts, peer_id
 from tacit.run.handshake import (
     Again,
     Ask,
@@ -108,6 +108,8 @@ class _Visit:
         hosted = self._server.plans.get(ask.plan or self._server._first)
         if hosted is None:
             raise NotPermitted("this server does not offer that plan; its model may have been replaced")
+        if self._client == hosted.dealer != NOBODY:  # it knows A, and D = W - A would complete the weights
+            raise NotPermitted("the dealer of a plan cannot be its client; use another certificate for queries")
         plan = hosted.plan
         self._channel.send_message(
             Opened(plan=plan.digest, size=len(plan.canonical()), dealer=hosted.dealer, epoch=self._store.epoch)
