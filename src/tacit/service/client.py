@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from tacit.ring import bits
 from tacit.run import material
 from tacit.run.dealing import peer_id, request_bundles
 from tacit.run.execute import as_floats, decode_outputs, encode_inputs
-from tacit.run.handshake import Again, Ask, Claim, Claimed, Opened, PlanText, Sync, Synced, Taken, greet
+from tacit.run.handshake import EPOCH_ATTEMPTS, Again, Ask, Claim, Claimed, Opened, PlanText, Sync, Synced, Taken, greet
 from tacit.run.online import load_parts, needs_material, run_as_client
 from tacit.run.priming import prime_as_client
 from tacit.run.register import difference_wire, part_name, receive_differences
@@ -63,6 +63,7 @@ class Client:
     dealer: str = field(init=False, default="")
     spent: Spent = field(init=False, default=Spent(0.0, 0))
     _store: Store = field(init=False, repr=False)
+    _epoch: int = field(init=False, default=0, repr=False)
     _ready: tuple[bytes, dict[str, Any]] | None = field(init=False, default=None, repr=False)
     _process: int = field(init=False, default_factory=os.getpid, repr=False)
     _busy: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
@@ -99,12 +100,8 @@ class Client:
 
     def _open(self) -> None:
         greet(self.channel, "client", ("server",))
-        opened = self._ask()
-        try:
-            self._store.note_peer_epoch(self.server, opened.epoch)
-        except RolledBack:  # another process of this client may have been told a later one meanwhile
-            opened = self._ask()
-            self._store.note_peer_epoch(self.server, opened.epoch)
+        opened = self._agree_on_epochs()
+        self._epoch = opened.epoch
         if self.plan_digest not in ("", opened.plan):
             raise PeerError("the server opened another plan than the one asked for")
         kept = self.home.plan(opened.plan)
@@ -117,9 +114,22 @@ class Client:
         if kept is None:
             self.home.keep_plan(self.plan)
 
+    def _agree_on_epochs(self) -> Opened:
+        """Open the plan; anew if the server's epoch is behind, since another process of this client may have been told
+        a later one meanwhile. RolledBack if it stays behind.
+        """
+        for _ in range(EPOCH_ATTEMPTS - 1):
+            opened = self._ask()
+            with suppress(RolledBack):
+                self._store.note_peer_epoch(self.server, opened.epoch)
+                return opened
+        opened = self._ask()
+        self._store.note_peer_epoch(self.server, opened.epoch)
+        return opened
+
     def _ask(self) -> Opened:
-        """Ask for the plan; once more, with a fresh epoch, if the server finds the first one behind."""
-        for _ in range(2):
+        """Ask for the plan, anew with a fresh epoch while the server finds this one behind."""
+        for _ in range(EPOCH_ATTEMPTS):
             self.channel.send_message(Ask(plan=self.plan_digest, epoch=self._store.epoch))
             answer = self.channel.recv_message(Opened, Again)
             if isinstance(answer, Opened):
@@ -227,26 +237,32 @@ class Client:
         """
         if self._ready is not None or not needs_material(self.plan):
             return
+        taken: set[bytes] = set()
         while True:
-            bundle = self._store.oldest_primed(self.plan.digest, self.server)
+            bundle = self._oldest(taken)
             self.channel.send_message(Claim(bundle=bundle))
             claimed = self.channel.recv_message(Claimed, Taken)
             if not isinstance(claimed, Claimed):
-                self._store.reconcile(self.server, [bundle])
+                taken.add(bundle)  # perhaps by another process of this client, which is about to claim it here
                 continue
             if claimed.bundle != bundle:
                 raise PeerError("the server claimed another bundle than the one proposed")
-            self._store.note_peer_epoch(self.server, claimed.epoch)
+            with suppress(RolledBack):  # another process of this client may have noted a later claim meanwhile
+                self._store.note_peer_epoch(self.server, claimed.epoch)
             try:
                 self._store.claim(bundle, self.plan.digest, self.server)
             except BundleSpent:
-                continue  # another process of this client was faster: the server's claim makes it dead there too
-            try:
-                self._ready = (bundle, load_parts(self._store, bundle))
-            except BaseException:
-                self._store.erase(bundle)
-                raise
+                continue  # another process of this client synchronised meanwhile: dead here, and there by the claim
+            self._ready = (bundle, load_parts(self._store, bundle))
             return
+
+    def _oldest(self, taken: set[bytes]) -> bytes:
+        """The oldest primed bundle that is not in `taken`. Exhausted if none is left; those are erased then."""
+        primed = self._store.ids(self.plan.digest, self.server, "primed") if taken else ()
+        if taken.issuperset(primed):
+            self._store.reconcile(self.server, taken)
+            return self._store.oldest_primed(self.plan.digest, self.server)
+        return next(bundle for bundle in primed if bundle not in taken)
 
     def predict(self, *xs: Any, prepare: bool = True) -> Any:
         """The model's outputs for inputs whose first axis is the examples: an array, or a list if the model has
@@ -283,6 +299,18 @@ class Client:
             yield
         finally:
             self._busy.release()
+
+    def _supply(self, runs: int, prepare: bool) -> None:
+        """A claimed bundle; with `prepare`, material for all `runs` still to come is made if there is none."""
+        if prepare and self.stock == 0:
+            self.prepare(runs)
+        try:
+            self.ready()
+        except Exhausted:  # what was counted as stock turned out to be spent at the server
+            if not prepare:
+                raise
+            self.prepare(runs)
+            self.ready()
 
     def _run(self, words: dict[int, Words]) -> tuple[list[Output], float]:
         """Outputs and online seconds of one run. Its bundle is given up before the first masked byte leaves: whatever

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tacit.errors import ChannelClosed, ChannelError, ChannelTimeout, InvalidInput, TacitError
+from tacit.errors import ChannelClosed, ChannelError, ChannelTimeout, InvalidInput, PeerRefused, TacitError
 from tacit.net import tcp, tls
 from tacit.net.address import Address
 from tacit.net.channel import Channel
 from tacit.net.shaper import LOOPBACK, Link, shape
 
-__all__ = ["Limits", "Service"]
+__all__ = ["Limits", "Service", "answer"]
 
 log = logging.getLogger("tacit.service")
 
@@ -31,6 +31,17 @@ class Limits:
     def __post_init__(self) -> None:
         if not (1 <= self.peers <= 10_000 and 0 < self.step_s <= 1e6 and 0 < self.idle_s <= 1e6):
             raise InvalidInput("limits must be positive: peers up to 10000, seconds up to a million")
+
+
+def answer(handle: Callable[[Channel], None], channel: Channel) -> None:
+    """Run `handle(channel)`; a peer that is refused, or that broke the protocol, is told so."""
+    try:
+        handle(channel)
+    except (ChannelClosed, ChannelTimeout, PeerRefused):
+        raise
+    except TacitError as error:
+        channel.refuse(error)
+        raise
 
 
 class Service:
@@ -118,12 +129,7 @@ class Service:
             with self._lock:
                 self._open.add(channel)
             try:
-                self._handle(channel)
-            except ChannelError:
-                raise
-            except TacitError as error:
-                channel.refuse(error)
-                raise
+                answer(self._handle, channel)
             finally:
                 with self._lock:
                     self._open.discard(channel)

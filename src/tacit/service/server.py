@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tacit.corr.store import Dealing, Store
-from tacit.errors import BundleSpent, Exhausted, InvalidInput, NotPermitted, PeerError, RolledBack
+from tacit.errors import BundleSpent, ChannelError, Exhausted, InvalidInput, NotPermitted, PeerError, RolledBack
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.run import material
-from tacit.run.dealing import NOBODY, fetch_parts, peer_id
+from tacit.run.dealing import NOBODY, Received, fetch_parts, peer_id
 from tacit.run.handshake import (
+    EPOCH_ATTEMPTS,
     Again,
     Ask,
     Claim,
@@ -99,12 +100,15 @@ class _Visit:
         self._hosted = self._open(channel.recv_message(Ask))
 
     def _open(self, ask: Ask) -> Hosted:
-        try:
-            self._store.note_peer_epoch(self._client, ask.epoch)
-        except RolledBack:
-            self._channel.send_message(Again())
-            ask = self._channel.recv_message(Ask)
-            self._store.note_peer_epoch(self._client, ask.epoch)
+        for attempt in range(EPOCH_ATTEMPTS):
+            try:
+                self._store.note_peer_epoch(self._client, ask.epoch)
+                break
+            except RolledBack:
+                if attempt == EPOCH_ATTEMPTS - 1:
+                    raise
+                self._channel.send_message(Again())
+                ask = self._channel.recv_message(Ask)
         hosted = self._server.plans.get(ask.plan or self._server._first)
         if hosted is None:
             raise NotPermitted("this server does not offer that plan; its model may have been replaced")
@@ -120,6 +124,7 @@ class _Visit:
         """Serve one request."""
         request = self._channel.recv_message(Ask, PlanText, Sync, Register, Prime, Claim, Run)
         if isinstance(request, Ask):
+            self.leave()  # a bundle is claimed for the plan that was open
             self._hosted = self._open(request)
         elif isinstance(request, PlanText):
             self._channel.send_data(self._hosted.plan.canonical())
@@ -170,16 +175,15 @@ class _Visit:
         if self._hosted.call is None:
             raise Exhausted("this server has no dealer to fetch material from")
         parts = material.dealt_parts(plan)[SERVER]
-        with self._hosted.call() as dealer:
-            fetch_parts(
-                dealer,
-                parts,
-                bundles,
-                self._client,
-                lambda group: self._store.put_many(
-                    [Dealing(bundle, plan.digest, client, received) for bundle, client, received in group]
-                ),
-            )
+
+        def keep(group: list[Received]) -> None:
+            self._store.put_many([Dealing(bundle, plan.digest, client, received) for bundle, client, received in group])
+
+        try:
+            with self._hosted.call() as dealer:
+                fetch_parts(dealer, parts, bundles, self._client, keep)
+        except ChannelError as error:  # not the client's fault, and not the end of its channel: it is told
+            raise Exhausted(f"this server cannot get its part of the material from the dealer: {error}") from error
 
     def _claim(self, bundle: bytes) -> None:
         self.leave()

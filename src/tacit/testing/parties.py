@@ -10,17 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tacit.errors import ChannelError, TacitError
+from tacit.errors import TacitError
 from tacit.net.channel import Channel
 from tacit.net.memory import pair
 from tacit.net.party import Party
+from tacit.net.record import Recorder, record
 from tacit.plan.plan import Plan
 from tacit.plan.policy import ClientPolicy
 from tacit.run.handshake import greet
 from tacit.service.client import Client
 from tacit.service.dealer import Dealer
 from tacit.service.home import Home
-from tacit.service.listen import Limits
+from tacit.service.listen import Limits, answer
 from tacit.service.server import Server
 
 __all__ = ["Call", "House", "identity"]
@@ -33,12 +34,13 @@ def identity(name: str) -> str:
 
 @dataclass
 class Call:
-    """One connection: the caller's end, the answerer's end, the answering thread and how it ended."""
+    """One connection: the caller's end and what crossed it, the answerer's end, the answering thread and its end."""
 
     caller: str
     answerer: str
     here: Channel = field(repr=False)
     there: Channel = field(repr=False)
+    tap: Recorder = field(repr=False)
     thread: threading.Thread = field(init=False, repr=False)
     ended: BaseException | None = None
 
@@ -54,6 +56,7 @@ class House:
     def __init__(
         self, root: Path, plans: Sequence[Plan], *, limits: Limits | None = None, policy: ClientPolicy | None = None
     ) -> None:
+        """`policy` is the clients'; every connection is recorded with its frames at the caller's end."""
         self.root, self.limits = root, limits or Limits(idle_s=20.0, step_s=20.0)
         self.policy = policy or ClientPolicy(dealers=(identity("dealer"),), protocols=("clear", "masked"))
         self.calls: list[Call] = []
@@ -90,7 +93,7 @@ class House:
         for channel, name in ((here, answerer), (there, caller)):
             channel.transport.peer = replace(Party(name), fingerprint=identity(name))
             channel.set_timeout(self.limits.step_s)
-        call = Call(caller, answerer, here, there)
+        call = Call(caller, answerer, here, there, record(here, keep=True))
         call.thread = threading.Thread(target=self._answer, args=(call,), daemon=True)
         self.calls.append(call)
         call.thread.start()
@@ -123,12 +126,9 @@ class House:
         party = self.server if call.answerer == "server" else self.dealer
         with call.there as channel:
             try:
-                party.handle(channel)
-            except ChannelError as error:
-                call.ended = error
+                answer(party.handle, channel)
             except TacitError as error:
                 call.ended = error
-                channel.refuse(error)
             except BaseException as error:
                 call.ended = error
                 self.faults.append(error)
