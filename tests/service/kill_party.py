@@ -52,7 +52,7 @@ class Witness:
     fatal: the number of the data frame after a `Run` at which the process dies; 0: it lives.
     """
 
-    def __init__(self, journal: Journal, fatal: int) -> None:
+    def __init__(self, journal: Journal, fatal: int = 0) -> None:
         self._journal, self._fatal = journal, fatal
         self._bundle = ""
         self._frames = 0
