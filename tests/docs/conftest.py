@@ -1,0 +1,108 @@
+"""Three homes that know each other, and two models: what the parties written from the document are tried on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import tacit
+from tacit.front.clear import run_clear
+from tacit.ir.graph import Graph
+from tacit.net.keys import enrol, make_identity
+from tacit.testing.graphs import Sketch, residual_net
+
+sys.path.insert(0, str(Path(__file__).parent))  # the reference parties are modules of this folder, not a package
+
+Floats = NDArray[np.float64]
+PARTIES = ("server", "dealer", "client")
+
+
+@dataclass
+class Model:
+    """A graph, an input of it, the plan, and the right answers."""
+
+    graph: Graph
+    xs: list[Floats]
+    plan: tacit.Plan
+    answers: list[Floats] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = list(run_clear(self.graph, *self.xs))
+
+    def floats(self) -> dict[tuple[str, str], Floats]:
+        """The tensors by (node, name in the plan)."""
+        renamed = {"gain": "weight", "offset": "bias"}
+        return {
+            (n.id, renamed.get(name, name)): np.asarray(self.graph.weights[key], np.float64)
+            for n in self.graph.nodes
+            for name, key in n.weights.items()
+        }
+
+
+def compiled(graph: Graph, xs: list[Floats], **policy: Any) -> Model:
+    """The model of a graph of any number of inputs."""
+    batch = xs[0] if len(xs) == 1 else tuple(xs)
+    return Model(graph, xs, tacit.compile(graph, batch, calibration=[batch], policy=tacit.Policy(**policy)))
+
+
+def broad_net() -> tuple[Graph, list[Floats]]:
+    """Every op of a plan that `residual_net` has not: two inputs, two outputs, and what moves and sums values."""
+    s = Sketch(7)
+    x, y = s.input(1, 4, 5, 5), s.input(1, 2, 5, 5)
+    z = s.op("sub", s.conv(s.conv(x, 4, groups=2, stride=2), 2, 1), s.conv(y, 2, 3, stride=2))
+    z = s.op("concat", s.affine(z), s.op("scale", z, attrs={"num": "-1", "den": "2"}), attrs={"axis": 1})
+    z = s.op("pad", z, attrs={"before": [0, 0, 1, 0], "after": [0, 0, 0, 2]})
+    z = s.op("bias", s.op("permute", z, attrs={"order": [0, 2, 3, 1]}), value=s.rng.normal(0, 0.3, (5, 4)))
+    z = s.poly(z, ("1/5", "1", "1/3"))
+    mean = s.op("mean", z, attrs={"axes": [1, 2], "keepdims": False})
+    return s.graph(s.linear(mean, 3), s.op("lift", s.linear(z, 2), attrs={"by": "4"})), s.values()
+
+
+@pytest.fixture(scope="session")
+def residual() -> Model:
+    """conv, quartic, conv, add, quartic, pool, linear; a batch of two."""
+    return compiled(*residual_net())
+
+
+@pytest.fixture(scope="session")
+def broad() -> Model:
+    """The other ops."""
+    return compiled(*broad_net())
+
+
+@pytest.fixture(scope="session")
+def unmasked() -> Model:
+    """The first model with no secrecy at all."""
+    return compiled(*residual_net(), trust="clear")
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Path:
+    """A folder with the homes of server, dealer and client, each enrolled with the others."""
+    for name in PARTIES:
+        make_identity(tmp_path / name, name)
+    for one in PARTIES:
+        for other in PARTIES:
+            if one != other:
+                enrol(tmp_path / one, tmp_path / other / "certificate.pem", other)
+    return tmp_path
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[Any], Any]]:
+    """Ends whatever it is given, services and connections, the last first."""
+    with ExitStack() as stack:
+
+        def keep(made: Any) -> Any:
+            stack.callback(made.stop if hasattr(made, "stop") else made.close)
+            return made
+
+        yield keep

@@ -1,0 +1,179 @@
+"""A client written from docs/protocol.md alone: it registers, has bundles dealt, primes, claims and predicts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from reference_numbers import Plan, Step, Words, encode, evaluate, local, mask, numbers, pack, product, signed, unpack
+from reference_wire import Wire
+
+__all__ = ["Bundle", "Client"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Bundle:
+    """The client's material of one run: u of each linear step, and once it is primed, the presets of all steps."""
+
+    id: bytes
+    seed: bytes = field(repr=False)
+    products: dict[int, Words] = field(repr=False)
+    presets: dict[int, Words] = field(default_factory=dict, repr=False)
+
+
+class Client:
+    """One client of one server, with everything in memory."""
+
+    def __init__(self, server: Wire) -> None:
+        self.server = server
+        self.plan: Plan
+        self.dealer = ""
+        self.epoch = 0
+        self.differences: dict[int, Words] = {}
+        self.bundles: list[Bundle] = []
+
+    def open(self, plan: str = "") -> None:
+        """Ask for a plan and read it."""
+        self.server.send("Ask", plan=plan, epoch=0)
+        opened = self.server.receive("Opened")
+        self.dealer, self.epoch = opened["dealer"], opened["epoch"]
+        self.server.send("PlanText")
+        text = self.server.receive_data(opened["size"])
+        assert hashlib.sha256(text).hexdigest() == opened["plan"]
+        self.plan = Plan(text)
+
+    def register(self, pieces: int = 1) -> None:
+        """Get D of every site, in so many requests."""
+        steps, digests = self.plan.registered, []
+        size = math.ceil(len(steps) / pieces)
+        for first in range(0, len(steps), size):
+            piece = steps[first : first + size]
+            self.server.send("Register", sites=[step.site for step in piece])
+            answer = self.server.receive("Registered")
+            digests += answer["digests"]
+            for step, digest in zip(piece, answer["digests"], strict=True):
+                shape = tuple(step.weights["weight"])
+                data = self.server.receive_data((math.prod(shape) * step.k + 7) // 8)
+                assert hashlib.sha256(data).hexdigest() == digest
+                self.differences[step.site] = unpack(data, step.k, shape)
+            assert answer["whole"] == answer_whole(steps, digests) or len(digests) < len(steps)
+
+    def restock(self, dealer: Wire, count: int) -> None:
+        """Have bundles dealt."""
+        dealer.send("DealRequest", plan=self.plan.digest, server=self.server.peer, count=count)
+        assert dealer.receive("Batch")["count"] == count
+        for _ in range(count):
+            told = dealer.receive("Bundle")
+            assert told["peer"] == self.server.peer
+            seed = dealer.receive_data(16)
+            products = {s.site: unpack(dealer.receive_data(s.size), s.k, s.shape) for s in self.plan.registered}
+            self.bundles.append(Bundle(told["bundle"], seed, products))
+        dealer.send("Done")
+
+    def sync(self) -> list[bytes]:
+        """Tell the server what is here, and drop what it names as spent."""
+        dealt = [b.id for b in self.bundles if not b.presets]
+        primed = [b.id for b in self.bundles if b.presets]
+        self.server.send("Sync", dealt=dealt, primed=primed)
+        spent = self.server.receive("Synced")["spent"]
+        self.bundles = [b for b in self.bundles if b.id not in spent]
+        return list(spent)
+
+    def prime(self) -> None:
+        """Prime every bundle that is not."""
+        waiting = [b for b in self.bundles if not b.presets]
+        self.server.send("Prime", bundles=[b.id for b in waiting])
+        self.server.receive("Ready")
+        for first in range(0, len(waiting), self.plan.group):
+            group = waiting[first : first + self.plan.group]
+            for bundle in group:
+                for frame in self._frames(bundle):
+                    self.server.send_data(frame)
+            for bundle in group:
+                assert self.server.receive("Primed")["bundle"] == bundle.id
+
+    def _frames(self, bundle: Bundle) -> Iterator[bytes]:
+        """The presets of a bundle, and the frames that priming sends of them."""
+        part = bundle.presets
+        for step in self.plan.steps:
+            given = [part[i] for i in step.inputs]
+            if step.op in ("mask", "poly", "remask"):
+                part[step.site] = mask(bundle.seed, 1, step.site, step.shape, step.k)
+            elif step.site in bundle.products:
+                answer = product(step.op, step.attrs, given[0], self.differences[step.site])
+                part[step.site] = bundle.products[step.site] + answer
+            elif step.op in ("open", "bias", "reveal"):
+                part[step.site] = given[0]
+            else:
+                part[step.site] = local(step.op, step.attrs, given)
+            if step.op == "open":
+                yield pack(given[0] + mask(bundle.seed, 2, step.site, step.shape, step.k), step.k)
+            elif step.op == "remask":
+                yield pack(given[0] - part[step.site], step.k)
+
+    def predict(self, *xs: Floats) -> list[Floats]:
+        """Spend a bundle on one batch."""
+        if self.plan.protocol == "clear":
+            return self._predict_in_the_clear(*xs)
+        bundle = self.bundles.pop()
+        self.server.send("Claim", bundle=bundle.id)
+        claimed = self.server.receive("Claimed", "Taken")
+        assert claimed["type"] == "Claimed", "the bundle is taken"
+        assert claimed["epoch"] > self.epoch, "the server's store does not go forward"
+        self.epoch = claimed["epoch"]
+        self.server.send("Run", bundle=bundle.id)
+        return self._online(bundle, *xs)
+
+    def _online(self, bundle: Bundle, *xs: Floats) -> list[Floats]:
+        values, outputs, opened = iter(xs), [], {}
+        for step in self.plan.steps:
+            preset = bundle.presets[step.site]
+            if step.op == "mask":
+                self.server.send_data(pack(self._encoded(step, next(values)) - preset, step.k))
+            elif step.op == "open":
+                opened[step.site] = unpack(self.server.receive_data(step.size), step.k, step.shape)
+            elif step.op == "poly":
+                n, k = len(step.attrs["coeffs"]) - 1, self.plan.steps[step.inputs[0]].k
+                shares = numbers(bundle.seed, step.site, preset.size * 2 * n)
+                out = evaluate(step, opened[step.inputs[0]], k, shares, server=False)
+                self.server.send_data(pack(out - preset, step.k))
+            elif step.op == "reveal":
+                outputs.append(self._revealed(step, step.attrs["drop"], preset))
+        return outputs
+
+    def _predict_in_the_clear(self, *xs: Floats) -> list[Floats]:
+        self.server.send("Run", bundle=bytes(16))
+        values, outputs = iter(xs), []
+        for step in self.plan.steps:
+            if step.op == "mask":
+                self.server.send_data(pack(self._encoded(step, next(values)), step.k))
+            elif step.op == "reveal":
+                outputs.append(self._revealed(step, 0, np.zeros(step.shape, np.uint64)))
+        return outputs
+
+    def _encoded(self, step: Step, x: Floats) -> Words:
+        assert x.shape == step.shape
+        assert np.abs(x).max() <= self.plan.ranges[step.site]
+        return encode(x, step.scale)
+
+    def _revealed(self, step: Step, drop: int, preset: Words) -> Floats:
+        size = (math.prod(step.shape) * (step.k - drop) + 7) // 8
+        top = unpack(self.server.receive_data(size), step.k - drop, step.shape)
+        word = preset + (top << np.uint64(drop)) + np.uint64((1 << drop) >> 1)
+        return np.array([float(v / step.scale) for v in signed(word, step.k)]).reshape(step.shape)
+
+
+def answer_whole(steps: list[Step], digests: list[str]) -> str:
+    """The digest of a whole registration; of as many sites as there are digests."""
+    whole = hashlib.sha256(b"tacit registration 1")
+    for step, digest in zip(steps, digests, strict=False):
+        name = f"{step.site}/difference".encode()
+        whole.update(struct.pack("<H", len(name)) + name + bytes.fromhex(digest))
+    return whole.hexdigest()
