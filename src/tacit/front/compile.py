@@ -47,7 +47,7 @@ def compile_model(
 
 
 def _batch(batch: Any, graph: Graph) -> tuple[np.ndarray[Any, Any], ...]:
-    arrays = batch if isinstance(batch, (tuple, list)) and len(graph.inputs) > 1 else (batch,)
+    arrays = batch if isinstance(batch, tuple) or (isinstance(batch, list) and len(graph.inputs) > 1) else (batch,)
     if batch is None:
         raise InvalidInput("ranges need data: give `calibration`, or an example that is a real input")
     out = []

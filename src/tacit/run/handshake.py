@@ -72,7 +72,7 @@ class Ask(Message, frozen=True, kw_only=True):
 
 
 class Opened(Message, frozen=True, kw_only=True):
-    """Server to client: the plan that is open, its size if the client asked for its text, the dealer, the epoch."""
+    """Server to client: the plan that is open, the size of its text in bytes, the dealer, the epoch."""
 
     plan: Digest
     size: Count

@@ -33,6 +33,9 @@ from tacit.service.home import Home, registration_for
 
 __all__ = ["Client", "Spent"]
 
+#: Layers asked for in one message; their digests must fit in the answer.
+_REGISTER_AT_ONCE = 8192
+
 Output = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 
@@ -162,7 +165,7 @@ class Client:
         registrations = self.home.registrations()
         terms = registration_for("weights", self.plan, self.server)
         sites = {part_name(site): site for site in material.masked_sites(self.plan)}
-        if registrations.find("weights", self.plan.digest, self.server) is not None:
+        if not sites or registrations.find("weights", self.plan.digest, self.server) is not None:
             return
         registrations.begin(terms, list(sites))
         missing = [sites[name] for name in registrations.missing(terms.id)]
@@ -175,7 +178,10 @@ class Client:
             if progress:
                 progress("registering weights", done, len(sites))
 
-        registrations.finish(terms.id, receive_differences(self.channel, self.plan, missing, keep))
+        for start in range(0, max(1, len(missing)), _REGISTER_AT_ONCE):
+            some = missing[start : start + _REGISTER_AT_ONCE]
+            whole = receive_differences(self.channel, self.plan, some, keep)
+        registrations.finish(terms.id, whole)
 
     def prepare(self, count: int = 1, progress: Progress | None = None) -> None:
         """Make at least `count` runs ready: register if needed, have bundles dealt, prime them.
@@ -247,14 +253,21 @@ class Client:
                 continue
             if claimed.bundle != bundle:
                 raise PeerError("the server claimed another bundle than the one proposed")
-            with suppress(RolledBack):  # another process of this client may have noted a later claim meanwhile
-                self._store.note_peer_epoch(self.server, claimed.epoch)
+            self._note_claim(claimed.epoch)
             try:
                 self._store.claim(bundle, self.plan.digest, self.server)
             except BundleSpent:
                 continue  # another process of this client synchronised meanwhile: dead here, and there by the claim
             self._ready = (bundle, load_parts(self._store, bundle))
             return
+
+    def _note_claim(self, epoch: int) -> None:
+        """Remember the server's epoch after a claim. RolledBack if the claim did not raise what this connection saw."""
+        if epoch <= self._epoch:
+            raise RolledBack("the server's store was restored from a copy while it runs; it must be purged there")
+        self._epoch = epoch
+        with suppress(RolledBack):  # another process of this client may have noted a later claim meanwhile
+            self._store.note_peer_epoch(self.server, epoch)
 
     def _oldest(self, taken: set[bytes]) -> bytes:
         """The oldest primed bundle that is not in `taken`. Exhausted if none is left; those are erased then."""
