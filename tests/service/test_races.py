@@ -155,6 +155,19 @@ def test_a_used_bundle_is_taken_and_cannot_be_run(house: Any) -> None:
         assert house.right(client.predict(house.x))
 
 
+def test_a_bundle_that_the_dealer_lost_does_not_block_its_client(house: Any) -> None:
+    with house.connect("alice") as client:
+        client.register()
+        lost = client._deal(2, None)
+        with DiskStore(house.root / "dealer" / "store") as store:
+            store.purge()
+        with pytest.raises(BundleSpent):
+            client.predict(house.x)
+        assert client._store.ids(state="erased") == tuple(lost)
+    with house.connect("alice") as client:
+        assert house.right(client.predict(house.x))
+
+
 # Stores restored from a copy
 
 
@@ -189,6 +202,17 @@ def test_a_restored_server_store_is_refused_until_it_is_purged_and_reset(house: 
             assert client.stock == 0
             assert house.right(client.predict(house.x))
     house.check_single_use()
+
+
+def test_a_server_store_restored_while_it_runs_is_refused(house: Any) -> None:
+    with house.connect("alice") as client:
+        client.prepare(2)
+        assert house.right(client.predict(house.x))
+        index = house.hosted["server"].party.store._index
+        with index.writing():
+            index._db.execute("UPDATE epoch SET value = 0")
+        with pytest.raises(RolledBack, match="while it runs"):
+            client.predict(house.x)
 
 
 def test_a_restored_client_store_is_refused_until_it_is_purged_and_reset(house: Any) -> None:

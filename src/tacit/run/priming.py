@@ -13,12 +13,12 @@ from typing import Any
 
 from tacit.corr.bundle import Seeds
 from tacit.corr.store import Priming, Store
-from tacit.errors import PeerError
+from tacit.errors import BundleSpent, PeerError, StoreError
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.ring.prg import Seed
 from tacit.run import material
-from tacit.run.dealing import SEED_PART
+from tacit.run.dealing import SEED_PART, peer_id
 from tacit.run.handshake import Prime, Primed, Ready
 from tacit.secure.share import CLIENT, SERVER
 
@@ -43,8 +43,16 @@ def group_size(plan: Plan) -> int:
 
 def _keep(store: Store, plan: Plan, made: list[Priming]) -> None:
     """Make a group durable, without those that another session has primed or ended meanwhile (to the same effect)."""
-    waiting = set(store.ids(plan.digest, state="dealt"))
-    store.prime_many([priming for priming in made if priming.bundle in waiting])
+    tried: list[Priming] | None = None
+    while True:
+        waiting = set(store.ids(plan.digest, state="dealt"))
+        left = [priming for priming in made if priming.bundle in waiting]
+        try:
+            return store.prime_many(left)
+        except StoreError:  # a session that was faster is no failure; one that keeps failing is
+            if left == tried:
+                raise
+            tried = left
 
 
 def _groups(bundles: Sequence[bytes], size: int) -> list[Sequence[bytes]]:
@@ -61,10 +69,18 @@ def prime_as_client(
     threads: int,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Prime `bundles`, which are dealt here. `halves` are the differences D. Each group is durable before the next."""
+    """Prime `bundles`, which are dealt here. `halves` are the differences D. Each group is durable before the next.
+
+    Raises BundleSpent, and erases `bundles`, if one of them has no other half any more; ChannelError, StoreError.
+    """
     channel.meter.phase("handshake")
     channel.send_message(Prime(bundles=list(bundles)))
-    channel.recv_message(Ready)
+    try:
+        channel.recv_message(Ready)
+    except BundleSpent:  # neither the server nor the dealer has its part of one of them: without this, never again
+        waiting = set(store.ids(plan.digest, state="dealt"))
+        store.reconcile(peer_id(channel), waiting.intersection(bundles))
+        raise
     spent_parts = tuple(label for label, _ in material.dealt_parts(plan)[CLIENT])
     for group in _groups(bundles, group_size(plan)):
         made = []
