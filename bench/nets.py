@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,8 @@ def prepare(name: str, ring: str) -> Subject:
         "macs": sum(row.macs for row in bill.rows),
         "activations": sum(row.evaluations for row in bill.rows),
         "activation_layers": sum(1 for step in plan.steps if step.op == "poly"),
+        "input_bytes": bill.messages("online")[0].bytes,
+        "answer_bytes": bill.messages("online")[-1].bytes,
         "rings": sorted({wire.ring for wire in plan.wires.values()}),
         "input_bits": plan.settings["input_bits"],
         "weight_bits": plan.settings["weight_bits"],
@@ -194,32 +196,30 @@ def _line(row: Row) -> str:
     )
 
 
-def run_ours(nets: list[str], rings: list[str], links: list[str], options: Options) -> list[Row]:
-    """All cases of ours, one after the other."""
-    rows = []
-    for name in nets:
-        for ring in rings:
-            try:
-                subject = prepare(name, ring)
-            except tacit.TacitError as error:
-                options.say(f"{name} {ring}: {error}")
-                continue
-            for link in links:
-                rows.append(measure(subject, link, options))
-                options.say(_line(rows[-1]))
-    return rows
+def run_ours(name: str, rings: list[str], links: list[str], options: Options) -> Iterator[Row]:
+    """All cases of ours for one net, one after the other; a ring that is too narrow for it is said and left out."""
+    for ring in rings:
+        try:
+            subject = prepare(name, ring)
+        except tacit.TacitError as error:
+            options.say(f"{name} {ring}: {error}")
+            continue
+        for link in links:
+            row = measure(subject, link, options)
+            options.say(_line(row))
+            yield row
 
 
-def run_peers(nets: list[str], links: list[str], scripts: Path, say: Callable[[str], None]) -> list[Row]:
-    """All cases of the peers' that their environments allow."""
+def run_peers(name: str, links: list[str], scripts: Path, say: Callable[[str], None]) -> Iterator[Row]:
+    """All cases of the peers for one net that their environments allow."""
+    if not (scripts / "run.py").exists():
+        return
     folder = ROOT / ".peers"
-    rows = []
-    for case in peers.cases(folder, nets, links):
+    for case in peers.cases(folder, [name], links):
         for row in peers.measure(case, scripts, folder):
-            rows.append(row)
             shown = row.get("failed") or f"{1e3 * row['seconds']:.0f} ms, {row['megabytes']:.1f} MB"
             say(f"{row['system']} {row['net']} {row['activation']} {row['link']} {row['part']}: {shown}")
-    return rows
+            yield row
 
 
 def _table(rows: list[Row], others: list[Row]) -> Table:
@@ -282,22 +282,17 @@ def main() -> int:
         console.print(f"there is no net {unknown[0]}; known are {', '.join(NETS)}")
         return 2
     rates = load_rates(given.rates) if given.rates else measure_rates(threads=THREADS)
-    rows = run_ours(
-        nets, rings, links, Options(given.runs, rates, given.folder or Path(tempfile.gettempdir()), console.print)
-    )
-    scripts = Path(given.peers)
-    others = run_peers(nets, links, scripts, console.print) if (scripts / "run.py").exists() else []
-    console.print(_table(rows, others))
-    settings = {"threads": THREADS, "runs": given.runs, "input_range": INPUT_RANGE, "command": " ".join(sys.argv[1:])}
-    result = {
-        "machine": machine.describe(CORES),
-        "settings": settings,
-        "rates": asdict(rates),
-        "nets": rows,
-        "peers": others,
-    }
+    options = Options(given.runs, rates, given.folder or Path(tempfile.gettempdir()), console.print)
+    settings = {"threads": THREADS, "runs": given.runs, "input_range": INPUT_RANGE, "arguments": sys.argv[1:]}
+    about = {"machine": machine.describe(CORES), "settings": settings, "rates": asdict(rates)}
+    rows: list[Row] = []
+    others: list[Row] = []
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    for name in nets:
+        rows += run_ours(name, rings, links, options)
+        others += run_peers(name, links, Path(given.peers), console.print)
+        given.out.write_text(json.dumps({**about, "nets": rows, "peers": others}, indent=1) + "\n", "utf-8")
+    console.print(_table(rows, others))
     console.print(f"written to {given.out}")
     return 0
 

@@ -66,7 +66,8 @@ class Trial:
         home = str(self.folder / job["role"])
         command = [sys.executable, str(_PARTY), json.dumps({**job, "home": home})]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._log(job).open("w"), text=True)
+        with self._log(job).open("w") as log:
+            return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True)
 
     def _log(self, job: Job) -> Path:
         return self.folder / f"{job['role']}.log"
