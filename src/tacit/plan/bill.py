@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tacit.net.message import one_line
 from tacit.net.shaper import Link
 from tacit.plan.cost import Rates, transfer_seconds
 from tacit.plan.plan import Plan, walk_wires
@@ -106,8 +107,8 @@ class Bill:
         for row, r in zip(self.rows, d["layers"], strict=True):
             online = sum(row.sent("online", rank) for rank in (CLIENT, SERVER))
             lines.append(
-                f"{r['layer'][:24]:<24} {r['ops'][:24]:<24} {r['ring']:>4} {r['online_steps']:>5} {online:>13,} "
-                f"{r['stored_bytes']:>12,} {1e3 * r['predicted_seconds']:>8.2f}"
+                f"{one_line(r['layer'], 24):<24} {r['ops'][:24]:<24} {r['ring']:>4} {r['online_steps']:>5} "
+                f"{online:>13,} {r['stored_bytes']:>12,} {1e3 * r['predicted_seconds']:>8.2f}"
             )
         lines.append(
             f"{self.link.name}: {d['online_steps']} one-way steps, {self.sent('online', CLIENT):,} B from the client, "
