@@ -40,7 +40,7 @@ def compile_model(
     seen = ranges(graph, batches)
     if policy.ranges == "proven":
         largest = max(seen[node.id] for node in graph.inputs)
-        bounds = proven_bounds(graph, 2.0 ** ceil_log2(max(largest, 2.0**-20)))
+        bounds = proven_bounds(graph, 2.0 ** ceil_log2(max(largest, 2.0**-20)), policy)
     else:
         bounds = {node: value * policy.margin for node, value in seen.items()}
     return plan_graph(graph, policy, bounds, seen, _hash(batches))

@@ -21,15 +21,24 @@ __all__ = ["commit", "integer_weights", "plan_graph", "proven_bounds"]
 _RENAMED = {"weight": "gain", "bias": "offset"}
 
 
-def proven_bounds(graph: Graph, input_bound: float) -> dict[str, float]:
-    """Worst-case magnitude of every node for inputs within ±input_bound, by interval arithmetic on magnitudes."""
+def proven_bounds(graph: Graph, input_bound: float, policy: Policy) -> dict[str, float]:
+    """Worst-case magnitude of every node for inputs within ±input_bound, by interval arithmetic on magnitudes.
+
+    The integers that a run computes with count, not the floats: inputs and weights may be rounded up by half a unit of
+    their precision, and a polynomial is evaluated a little beside its input.
+    """
+    half_x, half_w = 2.0 ** -(policy.input_bits + 1), 2.0 ** -(policy.weight_bits + 1)
     bounds: dict[str, float] = {}
     for node in graph.nodes:
         if node.op == "input":
             bounds[node.id] = input_bound
             continue
-        weights = {name: np.asarray(graph.weights[key], np.float64) for name, key in node.weights.items()}
-        bounds[node.id] = ops.load(node.op).bound(node.attrs, weights, *(bounds[i] for i in node.inputs))
+        weights = {name: np.abs(graph.weights[key].astype(np.float64)) + half_w for name, key in node.weights.items()}
+        operands = [bounds[i] for i in node.inputs]
+        if node.op == "poly":
+            operands = [x * (1 + 2.0**-8) + 2 * half_x for x in operands]
+        bound = ops.load(node.op).bound(node.attrs, weights, *operands)
+        bounds[node.id] = bound + 4 * half_x if node.op == "poly" else bound
     return bounds
 
 
