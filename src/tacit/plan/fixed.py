@@ -90,10 +90,10 @@ def fit_polynomial(
     values `seen`. InvalidInput if no precision works.
     """
     limit = 128 - failure_bits
-    lowest = max(0, ceil_log2(scale) - out_bits - 2)
-    tries = (
-        _candidate(coeffs, scale, shift, out_bits, bound, seen, limit) for shift in range(lowest, ceil_log2(scale))
-    )
+    # The ring may be no wider than the values: a shift beyond them does not exist there.
+    most = max(0, ceil_log2(Fraction(bound) * scale))
+    shifts = range(min(most, max(0, ceil_log2(scale) - out_bits - 2)), min(most + 1, ceil_log2(scale)))
+    tries = (_candidate(coeffs, scale, shift, out_bits, bound, seen, limit) for shift in shifts)
     found = [t for t in tries if t is not None]
     if not found:
         raise InvalidInput(
