@@ -273,8 +273,9 @@ def test_restart_keeps_the_stock(parties: Parties, files: Files, cli: Cli, input
         metrics = unused.getsockname()[1]
     gone = ["--dealer", dealer, "--metrics-port", metrics]
     with listening(tmp_path, *served, *gone) as (_, address):
-        report = json.loads(cli("query", address, inputs, *client, "--json").stdout)
-        assert report["stock"] == 1
+        result = cli("query", address, inputs, *client, "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["stock"] == 1
         # The server counts a run once its material is erased, which may be after the client has left.
         wait_until(lambda: "tacit_runs_total 3.0" in read_page(f"http://127.0.0.1:{metrics}/metrics"))
 
