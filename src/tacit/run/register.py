@@ -49,10 +49,10 @@ def send_differences(
 ) -> None:
     """The server's side. `digests` has the SHA-256 of every D of the plan, in order; `packed` gives one D.
 
-    PeerError if the client asks for steps that have no D.
+    PeerError if the client asks for steps that have no D, or for one of them twice.
     """
-    if not set(sites) <= set(digests):
-        raise PeerError("the client asks to register steps that have no weights")
+    if not set(sites) <= set(digests) or len(set(sites)) < len(sites):
+        raise PeerError("the client asks to register steps that have no weights, or one step twice")
     whole = whole_digest({part_name(site): digest for site, digest in digests.items()})
     channel.meter.phase("handshake")
     channel.send_message(Registered(whole=whole.hex(), digests=[digests[site].hex() for site in sites]))

@@ -115,6 +115,8 @@ class Dealer:
         log.info("dealt %d bundles of plan %s to %s", len(made), plan.digest[:12], channel.peer)
 
     def _fetch(self, channel: Channel, request: Fetch) -> None:
+        if len(set(request.bundles)) < len(request.bundles):
+            raise PeerError("the server asks for one bundle twice")
         rows = {row.bundle: row for row in self.store.list() if row.state == "dealt"}
         for bundle in request.bundles:
             row = rows.get(bundle)
