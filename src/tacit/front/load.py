@@ -47,7 +47,8 @@ def _from_path(path: Path, example: Any) -> Graph:
         raise InvalidFile(f"there is no file {path}")
     graph: Graph
     if path.suffix == ".onnx":
-        shape = getattr(example, "shape", None)
+        first = example[0] if isinstance(example, (tuple, list)) and example else example
+        shape = getattr(first, "shape", None)
         graph = _importer("onnx").from_onnx(path, batch=int(shape[0]) if shape else 1)
     else:
         graph = _importer("torch").from_exported(_importer("pt2").read_program(path))

@@ -43,7 +43,6 @@ class Dealer:
         self._threads, self._limits = threads, limits or Limits()
         self._matrices: OrderedDict[str, material.Tensors] = OrderedDict()
         self._lock = threading.Lock()
-        self.dealt = 0
 
     def close(self) -> None:
         """Release the store."""
@@ -108,10 +107,15 @@ class Dealer:
             ]
         )
         channel.send_message(Batch(count=len(made)))
-        for bundle, seeds in made:
-            send_bundle(channel, plan, bundle, owner, seeds, CLIENT, matrices, self._threads)
-            self.dealt += 1
-        channel.recv_message(Done)
+        sent = 0
+        try:
+            for bundle, seeds in made:
+                sent += 1
+                send_bundle(channel, plan, bundle, owner, seeds, CLIENT, matrices, self._threads)
+            channel.recv_message(Done)
+        finally:
+            for bundle, _ in made[sent:]:  # the client left before these: nobody will ever ask for them
+                self.store.erase(bundle)
         log.info("dealt %d bundles of plan %s to %s", len(made), plan.digest[:12], channel.peer)
 
     def _fetch(self, channel: Channel, request: Fetch) -> None:

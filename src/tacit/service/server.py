@@ -65,7 +65,7 @@ class Server:
             raise InvalidInput("a server needs at least one plan")
         self.home = Home.at(home)
         self.store: Store = self.home.store(quota_gib)
-        self.metrics = Metrics()
+        self.metrics = Metrics(self.store)
         self._threads, self._limits, self._call = threads, limits or Limits(), call
         registrations = self.home.registrations()
         self.plans = {p.digest: Hosted(p, registrations, call, dealer, threads) for p in plans}
