@@ -21,7 +21,7 @@ from tacit.ring import bits
 from tacit.ring.prg import Seed
 from tacit.run import material
 from tacit.run.simulate import Simulation, simulate
-from tacit.testing.graphs import Sketch, nrmse, plan_for, policy_for, residual_net
+from tacit.testing.graphs import Sketch, nrmse, pinned, plan_for, policy_for, residual_net
 
 CLIENT, SERVER, REGISTRATION = bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48))
 
@@ -65,6 +65,19 @@ def test_every_message_and_output(make: Any, ring: int, reference: ModuleType) -
     assert received == oracle.from_server
     bound = 1e-3 if ring in (0, 64) else 3e-2
     assert nrmse(result.outputs, run_clear(graph, *xs)) < bound
+
+
+def test_threads_change_nothing() -> None:
+    """A run on several threads sends the same bytes."""
+    graph, xs = residual_net()
+    plan = pinned(plan_for(graph, policy_for("dealer"), xs))
+    digests = set()
+    for threads in (1, 2, 3):
+        channels = pair()
+        tap, seeds = record(channels[0]), Seeds(Seed(CLIENT), Seed(SERVER))
+        simulate(plan, *xs, seeds=seeds, registration=Seed(REGISTRATION), channels=channels, threads=threads)
+        digests.add((tap.sent_digest, tap.received_digest))
+    assert len(digests) == 1
 
 
 def test_the_registration(reference: ModuleType) -> None:

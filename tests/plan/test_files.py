@@ -292,6 +292,12 @@ def test_steps_that_make_no_sense(plan: Plan) -> None:
             plan_from_json(raw, "the peer's plan")
 
 
+@pytest.mark.parametrize("raw", [b'{"salt":"\xb2"}', b"[" * 100_000, b'{"a":' * 100_000, b"", b"null", b"\x00"])
+def test_text_that_is_no_plan(raw: bytes) -> None:
+    with pytest.raises(InvalidFile, match="damaged"):
+        plan_from_json(raw, "the peer's plan")
+
+
 def test_another_format(plan: Plan) -> None:
     data = msgspec.json.decode(plan.canonical())
     data["format"] = FORMAT + 1

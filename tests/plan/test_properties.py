@@ -160,8 +160,7 @@ def check_polynomials(plan: Plan) -> None:
         opened = plan.wires[step.inputs[0]]
         tag = Fraction(plan.ranges[step.inputs[0]]) * opened.scale / (1 << step.attrs["shift"])
         largest = sum(abs(int(c)) * tag**i for i, c in enumerate(step.attrs["coeffs"]))
-        assert largest <= Fraction(2) ** limit * (1 + Fraction(1, 1 << 16))
-        assert largest <= Fraction(2) ** int(step.attrs["value_bits"]) * (1 + Fraction(1, 1 << 16))
+        assert largest <= Fraction(2) ** int(step.attrs["value_bits"]) <= Fraction(2) ** limit
         if step.protocol != "clear":
             total += opened.count * 2.0 ** (step.attrs["value_bits"] - 128)
     assert plan.bill().failure == pytest.approx(total)

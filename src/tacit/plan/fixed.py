@@ -59,14 +59,21 @@ def _candidate(
     top = max(ceil_log2(max_abs(coeffs, bound) or Fraction(1, 1 << 20)), 1)
     exact = _exact_bits(coeffs, tag)
     q = limit - top if exact is None else min(max(exact, out_bits), limit - top)
-    if q < out_bits:
+    reach = Fraction(bound) * tag
+    while q >= out_bits:
+        ints = [a * Fraction(2) ** q / tag**i for i, a in enumerate(coeffs)]
+        rounded = tuple(round(v) for v in ints)
+        # Rounding up must not take the value beyond what the failure bound is computed from.
+        bits = max(top + q, ceil_log2(sum(abs(c) * reach**i for i, c in enumerate(rounded)) or 1))
+        if bits <= limit:
+            break
+        q -= 1
+    else:
         return None
-    ints = [a * Fraction(2) ** q / tag**i for i, a in enumerate(coeffs)]
-    rounded = tuple(round(v) for v in ints)
     lost = sum(abs(v - w) * (Fraction(seen) * tag) ** i for i, (v, w) in enumerate(zip(ints, rounded, strict=True)))
     slope = sum(i * abs(a) * Fraction(seen) ** (i - 1) for i, a in enumerate(coeffs) if i)
     error = float(lost / Fraction(2) ** q + slope / tag)
-    return Fitted(shift, rounded, q - out_bits, float(top + q), error)
+    return Fitted(shift, rounded, q - out_bits, float(bits), error)
 
 
 def _exact_bits(coeffs: list[Fraction], tag: Fraction) -> int | None:
@@ -86,8 +93,7 @@ def fit_polynomial(
     """Integers for the polynomial `coeffs` (a_0 first) on values at `scale` within `bound`, result at 2^out_bits.
 
     n·f' + c + log2|P| <= 128 - failure_bits is kept by lowering the tag's precision f', where that costs least
-    accuracy over the
-    values `seen`. InvalidInput if no precision works.
+    accuracy over the values `seen`. InvalidInput if no precision works, or none leaves the result recognisable.
     """
     limit = 128 - failure_bits
     # The ring may be no wider than the values: a shift beyond them does not exist there.
@@ -95,13 +101,15 @@ def fit_polynomial(
     shifts = range(min(most, max(0, ceil_log2(scale) - out_bits - 2)), min(most + 1, ceil_log2(scale)))
     tries = (_candidate(coeffs, scale, shift, out_bits, bound, seen, limit) for shift in shifts)
     found = [t for t in tries if t is not None]
-    if not found:
+    best = min(found, key=lambda f: (f.error, -f.shift), default=None)
+    # A fit that is off by more than an eighth of what it computes is no fit; below the result's resolution all are.
+    if best is None or best.error > float(max_abs(coeffs, seen)) / 8 + 2.0 ** (3 - out_bits):
+        off = "" if best is None else f" (values up to {seen:g} would be off by up to {best.error:.2g})"
         raise InvalidInput(
-            f"a polynomial of degree {len(coeffs) - 1} on values up to {bound:g} does not fit in 128 bits; "
-            f"train for a smaller "
-            "range, lower the degree, or lower policy.input_bits"
+            f"a polynomial of degree {len(coeffs) - 1} on values up to {bound:g} does not fit in 128 bits{off}; "
+            "train for a smaller range, lower the degree, policy.margin or policy.input_bits"
         )
-    return min(found, key=lambda f: (f.error, -f.shift))
+    return best
 
 
 def quantise(step: Step, weights: Mapping[str, NDArray[Any]], scale: Fraction) -> dict[str, Words]:

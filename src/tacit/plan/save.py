@@ -140,7 +140,7 @@ def plan_from_json(raw: bytes, where: str) -> Plan:
         raise InvalidFile(f"{where}: the plan is larger than {MAX_JSON} bytes")
     try:
         data = msgspec.json.decode(raw, type=_Public)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # not UTF-8, or nested without end
         raise InvalidFile(f"{where}: the plan is damaged: {error}") from error
     if data.format != FORMAT:
         raise InvalidFile(f"{where}: the plan has format {data.format}, this version reads {FORMAT}; compile it again")
