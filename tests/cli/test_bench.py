@@ -43,7 +43,7 @@ def test_progress_reaches_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
         return 1e-3
 
     monkeypatch.setattr(_rates, "_median", once)
-    monkeypatch.setattr(_rates, "_run_seconds", lambda pair, width, threads: 1e-6 * width)
+    monkeypatch.setattr(_rates, "_run_seconds", lambda pair, plan, threads: 1e-6 * plan.inputs[0].count)
     seen: list[tuple[int, int]] = []
     _rates.measure_rates(threads=1, progress=lambda _label, done, total: seen.append((done, total)))
     assert seen == [(i, 5) for i in range(1, 6)]

@@ -10,20 +10,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tacit.corr.bundle import Seeds
-from tacit.ir.graph import Graph, Node
+from tacit.ir.graph import Attr, Graph, Node
 from tacit.net import keys, tls
 from tacit.net.channel import Channel
-from tacit.plan.compile import plan_graph
+from tacit.plan.compile import integer_weights, plan_graph
 from tacit.plan.cost import Rates
 from tacit.plan.plan import Plan
 from tacit.plan.policy import Policy
 from tacit.ring import bits, native
+from tacit.ring.prg import Seed
 from tacit.run import material
 from tacit.run.execute import encode_inputs, walk
 from tacit.run.simulate import together
@@ -35,11 +36,15 @@ __all__ = ["cores", "measure_rates"]
 Pair = tuple[Channel, Channel]
 
 _RING = 40
-#: One convolution each of the early, middle and late part of a residual net: channels and rows; alike in work.
+#: How many times, and which convolutions: channels and rows from the first to the last part of a residual net.
+_COPIES = 4
 _CONVOLUTIONS = ((64, 32), (128, 16), (256, 8), (512, 4))
 #: PILLAR's quartic (Diaa et al., USENIX Security 2024).
 _QUARTIC = ["161/512", "1/2", "5/32", "0", "-3/1024"]
-_LAYERS, _SMALL, _WIDE = 8, 16, 1 << 16
+#: The nets that are run: layers, channels, rows of the small and of the wide one.
+_LAYERS, _CHANNELS, _SMALL, _WIDE = 8, 16, 2, 64
+#: Values in the frames whose cost is taken for that of bytes.
+_FRAME = 1 << 16
 
 
 def cores() -> int:
@@ -50,8 +55,8 @@ def cores() -> int:
 def measure_rates(*, threads: int = 2, progress: Callable[[str, int, int], None] | None = None) -> Rates:
     """Rates of this machine with `threads` threads a party, in some ten seconds; the fewer others use it, the truer.
 
-    `per_step` and `evaluations` come from runs of a chain of activations, small and wide, less what their messages
-    cost, so that they hold everything a step and an activation cost.
+    `per_step` and `evaluations` come from runs of a small residual net on small and wide images, less what the other
+    rates explain, so that they hold everything that steps and activations cost.
     """
     stages = 5
 
@@ -63,20 +68,22 @@ def measure_rates(*, threads: int = 2, progress: Callable[[str, int, int], None]
     done(1)
     draws = (1 << 20) / _median(lambda: native.prg(bytes(16), 1, 0, 1 << 20, threads=threads))
     done(2)
+    small, wide = _block_net(_SMALL), _block_net(_WIDE)
     with _channels() as pair:
         per_message, wire_bytes = _wire(pair, threads)
         done(3)
-        small = _run_seconds(pair, _SMALL, threads)
+        little = _run_seconds(pair, small, threads)
         done(4)
-        wide = _run_seconds(pair, _WIDE, threads)
+        much = _run_seconds(pair, wide, threads)
         done(5)
-    steps, messages = len(_chain(_SMALL).steps), 2 * _LAYERS + 2
-    per_step = max((small - messages * per_message) / steps, 1e-6)
-    carried = messages * (_WIDE * _RING // 8) / wire_bytes
-    activations = max(wide - small - carried, 1e-5)
+    bill = wide.bill()
+    messages, carried = bill.messages("online"), sum(bill.sent("online", rank) for rank in (CLIENT, SERVER))
+    activations = sum(row.evaluations for row in bill.rows)
+    products = sum(row.macs for row in bill.rows) / macs
+    per_step = max((little - len(messages) * per_message) / len(small.steps), 1e-6)
     return Rates(
         macs=macs,
-        evaluations=2 * _LAYERS * _WIDE / activations,
+        evaluations=2 * activations / max(much - little - carried / wire_bytes - products, 1e-4),
         wire_bytes=wire_bytes,
         draws=draws,
         per_message=per_message,
@@ -101,12 +108,15 @@ def _words(*shape: int) -> native.Words:
 
 
 def _macs(threads: int) -> float:
-    work, seconds = 0, 0.0
-    for channels, rows in _CONVOLUTIONS:
-        x, w = _words(1, channels, rows, rows), _words(channels, channels, 3, 3)
-        seconds += _median(lambda x=x, w=w: native.conv2d(x, w, None, padding=(1, 1), threads=threads))  # type: ignore[misc]
-        work += 9 * channels**2 * rows**2
-    return work / seconds
+    """A pass over all the convolutions, several times each with weights of their own, so that no cache holds them."""
+    layers = [(_words(1, c, rows, rows), _words(c, c, 3, 3)) for c, rows in _CONVOLUTIONS for _ in range(_COPIES)]
+
+    def forward() -> None:
+        for x, w in layers:
+            native.conv2d(x, w, None, padding=(1, 1), threads=threads)
+
+    work = _COPIES * sum(9 * channels**2 * rows**2 for channels, rows in _CONVOLUTIONS)
+    return work / _median(forward)
 
 
 @contextmanager
@@ -143,33 +153,45 @@ def _wire(pair: Pair, threads: int) -> tuple[float, float]:
 
         return together(lambda: many(CLIENT), lambda: many(SERVER), pair)[CLIENT] / 2
 
-    least, most = trip(1), trip(_WIDE)
-    return least, (_WIDE * _RING / 8) / max(most - least, 1e-6)
+    least, most = trip(1), trip(_FRAME)
+    return least, (_FRAME * _RING / 8) / max(most - least, 1e-6)
 
 
-def _chain(width: int) -> Plan:
-    """A plan of one input and quartics one after the other, all of `width` values within 8."""
-    names = ["x", *(f"p{i}" for i in range(_LAYERS))]
-    nodes = [Node("x", "input", (), (1, width))]
-    nodes += [Node(b, "poly", (a,), (1, width), {"coeffs": list(_QUARTIC)}) for a, b in pairwise(names)]
-    bounds = dict.fromkeys(names, 8.0)
-    return plan_graph(Graph(tuple(nodes), (names[-1],)), Policy(ring=_RING), bounds, bounds, "")
+def _block_net(rows: int) -> Plan:
+    """A plan of convolutions and quartics on images of `rows` rows, every second one with a shortcut around two."""
+    shape = (1, _CHANNELS, rows, rows)
+    nodes = [Node("y0", "input", (), shape)]
+    conv: dict[str, Attr] = {"stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 1}
+    for i in range(1, _LAYERS + 1):
+        nodes.append(Node(f"c{i}", "conv", (f"y{i - 1}",), shape, dict(conv), {"weight": "w"}))
+        if i % 2 == 0:
+            nodes.append(Node(f"a{i}", "add", (f"c{i}", f"y{i - 2}"), shape))
+        nodes.append(Node(f"y{i}", "poly", (nodes[-1].id,), shape, {"coeffs": list(_QUARTIC)}))
+    weights = np.linspace(-1 / 32, 1 / 32, 9 * _CHANNELS**2).reshape(_CHANNELS, _CHANNELS, 3, 3)
+    bounds = {node.id: 32.0 for node in nodes}
+    graph = Graph(tuple(nodes), (nodes[-1].id,), {"w": weights})
+    return plan_graph(graph, Policy(ring=_RING), bounds, bounds, "")
 
 
-def _run_seconds(pair: Pair, width: int, threads: int) -> float:
-    """Median seconds of the online phase of `_chain(width)` over `pair`, with fresh material each time."""
-    plan = _chain(width).public()
-    words = encode_inputs(plan, [np.linspace(-4.0, 4.0, width).reshape(1, width)])
+def _run_seconds(pair: Pair, plan: Plan, threads: int) -> float:
+    """Median seconds of the online phase of `plan` over `pair`, with fresh material each time."""
+    shape = plan.inputs[0].shape
+    words = encode_inputs(plan, [np.linspace(-1.0, 1.0, int(np.prod(shape))).reshape(shape)])
     return statistics.median(_run(plan, words, pair, threads) for _ in range(7))
 
 
 def _run(plan: Plan, words: dict[int, native.Words], pair: Pair, threads: int) -> float:
-    seeds = Seeds.fresh()
+    seeds, registration, public = Seeds.fresh(), Seed.fresh(), plan.public()
     own = (Seeds(client=seeds.client), Seeds(server=seeds.server))
-    dealt = [material.deal(plan, seeds, rank, {}, threads=threads) for rank in (CLIENT, SERVER)]
+    weights = integer_weights(plan)
+    sites = material.masked_sites(plan)
+    halves = {(i, "weight"): material.difference(plan, weights, registration, i, threads=threads) for i in sites}
+    matrices = material.matrices(public, registration, threads=threads)
+    dealt = [material.deal(public, seeds, rank, matrices, threads=threads) for rank in (CLIENT, SERVER)]
 
-    def primed(rank: int) -> dict[str, object]:
-        made = material.prime(plan, rank, own[rank], pair[rank], dealt[rank], threads=threads)
+    def primed(rank: int) -> dict[str, Any]:
+        tensors = halves if rank == CLIENT else None
+        made = material.prime(public, rank, own[rank], pair[rank], dealt[rank], tensors, threads=threads)
         return made if rank == CLIENT else {**dealt[SERVER], **made}
 
     parts = together(lambda: primed(CLIENT), lambda: primed(SERVER), pair)
@@ -177,10 +199,11 @@ def _run(plan: Plan, words: dict[int, native.Words], pair: Pair, threads: int) -
 
     def run(rank: int) -> float:
         pair[rank].meter.phase("online")
-        session = Session("online", rank, pair[rank], own[rank], parts[rank], threads=threads)
+        tensors = weights if rank == SERVER else {}
+        session = Session("online", rank, pair[rank], own[rank], parts[rank], tensors=tensors, threads=threads)
         ready.wait()
         started = time.perf_counter()
-        walk(plan, session, words if rank == CLIENT else None)
+        walk(public, session, words if rank == CLIENT else None)
         return time.perf_counter() - started
 
     return together(lambda: run(CLIENT), lambda: run(SERVER), pair)[CLIENT]

@@ -16,20 +16,22 @@ __all__ = ["Rates", "load_rates", "save_rates", "transfer_seconds"]
 class Rates:
     """What one machine does per second, both parties on it sharing its cores; `tacit bench --save` measures them.
 
-    macs          multiply-accumulates of the server's linear layers
-    evaluations   activations evaluated by one party (degree 4)
+    The defaults are those of two cores of a Zen 4 processor with AVX-512.
+
+    macs          multiply-accumulates of the server's linear layers, weights out of cache
+    evaluations   activations evaluated by one party (degree 4), with the copies and sums around them
     wire_bytes    bytes packed, encrypted, sent, received and unpacked
     draws         mask words expanded from a seed
     per_message   seconds a message costs beyond its bytes
     per_step      seconds a step of the plan costs beyond its work
     """
 
-    macs: float = 2.2e10
-    evaluations: float = 6.0e7
-    wire_bytes: float = 5.0e8
-    draws: float = 1.0e9
-    per_message: float = 9.0e-5
-    per_step: float = 4.0e-5
+    macs: float = 2.3e10
+    evaluations: float = 3.9e7
+    wire_bytes: float = 5.7e8
+    draws: float = 2.5e9
+    per_message: float = 4.0e-5
+    per_step: float = 7.5e-5
 
     def __post_init__(self) -> None:
         for f in fields(self):
