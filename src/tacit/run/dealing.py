@@ -1,9 +1,9 @@
 """Dealing over the wire: the dealer makes each party's parts of a bundle from one pair of seeds and sends them.
 
 client -> dealer   DealRequest(plan, server, count)
-dealer -> client   Batch(count), then per bundle: Bundle(id, server), seed, parts in the plan's order
+dealer -> client   Batch(count), then per bundle: Bundle(id, plan, server), seed, parts in the plan's order
 server -> dealer   Fetch(ids)
-dealer -> server   per bundle: Bundle(id, client), seed, parts in the plan's order
+dealer -> server   per bundle: Bundle(id, plan, client), seed, parts in the plan's order
 both   -> dealer   Done, when everything is durable at them
 """
 
@@ -19,7 +19,7 @@ from tacit.plan.plan import Plan
 from tacit.ring.prg import SEED_BYTES, Seed
 from tacit.run import material
 from tacit.run.handshake import Batch, Bundle, DealRequest, Done, Fetch
-from tacit.secure.share import CLIENT
+from tacit.secure.share import CLIENT, SERVER
 
 __all__ = ["NOBODY", "SEED_PART", "Received", "fetch_parts", "peer_id", "request_bundles", "send_bundle"]
 
@@ -50,7 +50,7 @@ def send_bundle(
     """The dealer's side of one bundle for party `rank`; `peer` is the other party's fingerprint."""
     parts = material.deal(plan, seeds, rank, matrices, threads=threads)
     channel.meter.phase("handshake")
-    channel.send_message(Bundle(bundle=bundle, peer=peer))
+    channel.send_message(Bundle(bundle=bundle, plan=plan.digest, peer=peer))
     channel.meter.phase("deal")
     channel.send_data(seeds.of(rank).key)
     for label, _ in material.dealt_parts(plan)[rank]:
@@ -58,9 +58,11 @@ def send_bundle(
     channel.meter.phase("handshake")
 
 
-def _receive(channel: Channel, parts: Sequence[tuple[str, int]]) -> Received:
+def _receive(channel: Channel, plan: str, parts: Sequence[tuple[str, int]]) -> Received:
     channel.meter.phase("handshake")
     head = channel.recv_message(Bundle)
+    if head.plan != plan:
+        raise PeerError("the dealer sent a bundle of another plan")
     channel.meter.phase("deal")
     seed = bytes(channel.recv_data(SEED_BYTES))
     Seed(seed)  # its form is checked here
@@ -103,7 +105,7 @@ def request_bundles(channel: Channel, plan: Plan, server: str, count: int, keep:
 
     def receive() -> Iterator[Received]:
         for _ in range(count):
-            item = _receive(channel, parts)
+            item = _receive(channel, plan.digest, parts)
             if item[1] != server:
                 raise PeerError("the dealer sent a bundle for another server")
             yield item
@@ -112,15 +114,17 @@ def request_bundles(channel: Channel, plan: Plan, server: str, count: int, keep:
     channel.send_message(Done())
 
 
-def fetch_parts(
-    channel: Channel, parts: Sequence[tuple[str, int]], bundles: Sequence[bytes], client: str, keep: Keep
-) -> None:
-    """The server's side: get its parts of `bundles`, which must be dealt for the client with this fingerprint."""
+def fetch_parts(channel: Channel, plan: Plan, bundles: Sequence[bytes], client: str, keep: Keep) -> None:
+    """The server's side: get its parts of `bundles`, dealt for `plan` and for the client with this fingerprint.
+
+    PeerError if the dealer sends any other.
+    """
+    parts = material.dealt_parts(plan)[SERVER]
     channel.send_message(Fetch(bundles=list(bundles)))
 
     def receive() -> Iterator[Received]:
         for wanted in bundles:
-            bundle, peer, received = _receive(channel, parts)
+            bundle, peer, received = _receive(channel, plan.digest, parts)
             if bundle != wanted or peer != client:
                 raise PeerError("the dealer sent a bundle that was not asked for, or another client's")
             yield bundle, peer, received

@@ -192,9 +192,13 @@ class Fetch(Message, frozen=True, kw_only=True):
 
 
 class Bundle(Message, frozen=True, kw_only=True):
-    """Dealer to a party: the party's seed and its parts of this bundle follow as data frames, in the plan's order."""
+    """Dealer to a party: the party's seed and its parts of this bundle follow as data frames, in the plan's order.
+
+    `plan` is what it was dealt for: plans of equal shapes have parts of equal sizes.
+    """
 
     bundle: Id
+    plan: Digest
     peer: Digest
 
 

@@ -11,7 +11,6 @@ from tacit.corr.store import Dealing, Store
 from tacit.errors import BundleSpent, ChannelError, Exhausted, InvalidInput, NotPermitted, PeerError, RolledBack
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
-from tacit.run import material
 from tacit.run.dealing import NOBODY, Received, fetch_parts, peer_id
 from tacit.run.handshake import (
     EPOCH_ATTEMPTS,
@@ -32,7 +31,6 @@ from tacit.run.handshake import (
 from tacit.run.online import load_parts, needs_material, run_as_server
 from tacit.run.priming import prime_as_server
 from tacit.run.register import send_differences
-from tacit.secure.share import SERVER
 from tacit.service.home import Home
 from tacit.service.hosted import Hosted
 from tacit.service.listen import Limits
@@ -174,14 +172,13 @@ class _Visit:
         plan = self._hosted.plan
         if self._hosted.call is None:
             raise Exhausted("this server has no dealer to fetch material from")
-        parts = material.dealt_parts(plan)[SERVER]
 
         def keep(group: list[Received]) -> None:
             self._store.put_many([Dealing(bundle, plan.digest, client, received) for bundle, client, received in group])
 
         try:
             with self._hosted.call() as dealer:
-                fetch_parts(dealer, parts, bundles, self._client, keep)
+                fetch_parts(dealer, plan, bundles, self._client, keep)
         except ChannelError as error:  # not the client's fault, and not the end of its channel: it is told
             raise Exhausted(f"this server cannot get its part of the material from the dealer: {error}") from error
 
