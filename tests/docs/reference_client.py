@@ -71,7 +71,7 @@ class Client:
         assert dealer.receive("Batch")["count"] == count
         for _ in range(count):
             told = dealer.receive("Bundle")
-            assert told["peer"] == self.server.peer
+            assert (told["peer"], told["plan"]) == (self.server.peer, self.plan.digest)
             seed = dealer.receive_data(16)
             products = {s.site: unpack(dealer.receive_data(s.size), s.k, s.shape) for s in self.plan.registered}
             self.bundles.append(Bundle(told["bundle"], seed, products))

@@ -91,7 +91,8 @@ class Server:
         dealer = self.call()
         dealer.send("Fetch", bundles=bundles)
         for bundle in bundles:
-            assert dealer.receive("Bundle") == {"type": "Bundle", "bundle": bundle, "peer": client}
+            told = dealer.receive("Bundle")
+            assert told == {"type": "Bundle", "bundle": bundle, "plan": self.plan.digest, "peer": client}
             seed = dealer.receive_data(16)
             corrections = {
                 step.site: _numbers(dealer.receive_data(correction_bytes(step)))
