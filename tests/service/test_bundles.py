@@ -325,3 +325,16 @@ def test_stock_that_is_spent_at_the_server_is_replaced(house: House) -> None:
         with pytest.raises(Exhausted):
             other.predict(X)
         assert client.predict(X).shape == (2, 2)
+
+
+def test_seeds_that_no_server_fetches_expire(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dealer that starts forgets what has waited too long, and only that."""
+    with house.client() as client:
+        client.register()
+        client._deal(1, None)
+    (waiting,) = house.dealer.store.ids(state="dealt")
+    house.dealer._expire()
+    assert house.dealer.store.ids(state="dealt") == (waiting,)
+    monkeypatch.setattr("tacit.service.dealer.WAIT_S", -1)
+    house.dealer._expire()
+    assert house.dealer.store.ids(state="dealt") == ()

@@ -254,6 +254,12 @@ class DiskStore(Store):
         with self._use():
             return self._index.rows()
 
+    def row(self, bundle: bytes) -> Row | None:
+        """See `Store.row`."""
+        check_id(bundle)
+        with self._use():
+            return next(iter(self._index.rows(bundle)), None)
+
     def ids(self, plan: str | None = None, peer: str | None = None, state: State | None = None) -> tuple[bytes, ...]:
         """See `Store.ids`."""
         with self._use():

@@ -151,12 +151,11 @@ class Index:
         sql += "WHERE state <> 'erased' AND (?1 IS NULL OR peer = ?1) AND (?2 IS NULL OR claimant = ?2) ORDER BY +slot"
         return [Entry(*row) for row in self._all(sql, [peer, claimant])]
 
-    def rows(self) -> tuple[Row, ...]:
-        """Every bundle, oldest first."""
-        sql = (
-            "SELECT bundle.id, plan, peer, state, bytes, time FROM bundle JOIN owner ON owner.id = owner ORDER BY slot"
-        )
-        return tuple(Row(*row) for row in self._all(sql))
+    def rows(self, bundle: bytes | None = None) -> tuple[Row, ...]:
+        """Every bundle, or the one of this id, oldest first."""
+        sql = "SELECT bundle.id, plan, peer, state, bytes, time FROM bundle JOIN owner ON owner.id = owner "
+        found = self._all(sql + "ORDER BY slot") if bundle is None else self._all(sql + "WHERE bundle.id = ?", [bundle])
+        return tuple(Row(*row) for row in found)
 
     def ids(self, plan: str | None, peer: str | None, state: State | None) -> tuple[bytes, ...]:
         """Ids of bundles, oldest first; None matches all."""

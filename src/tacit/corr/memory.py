@@ -157,6 +157,13 @@ class MemoryStore(Store):
             held = self._held.items()
             return tuple(Row(name, row.plan, row.peer, row.state, row.size, row.time) for name, row in held)
 
+    def row(self, bundle: bytes) -> Row | None:
+        """See `Store.row`."""
+        check_id(bundle)
+        with self._use():
+            row = self._held.get(bundle)
+            return None if row is None else Row(bundle, row.plan, row.peer, row.state, row.size, row.time)
+
     def ids(self, plan: str | None = None, peer: str | None = None, state: State | None = None) -> tuple[bytes, ...]:
         """See `Store.ids`."""
         with self._use():

@@ -154,6 +154,10 @@ class Store(ABC):
         """Every bundle that ever came, oldest first."""
 
     @abstractmethod
+    def row(self, bundle: bytes) -> Row | None:
+        """One bundle as the operator sees it, found by its id; None if it never came."""
+
+    @abstractmethod
     def ids(self, plan: str | None = None, peer: str | None = None, state: State | None = None) -> tuple[bytes, ...]:
         """The ids of the bundles of a plan, peer and state (None: any), oldest first."""
 

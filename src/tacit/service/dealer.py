@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -22,13 +23,16 @@ from tacit.secure.share import CLIENT, SERVER
 from tacit.service.home import Home, registration_for
 from tacit.service.listen import Limits
 
-__all__ = ["Dealer"]
+__all__ = ["WAIT_S", "Dealer"]
 
 log = logging.getLogger("tacit.dealer")
 
 #: Plans whose matrices A stay in memory.
 _CACHED = 2
 _PLAN_LIMIT = 64 << 20
+
+#: How long a bundle's seeds wait for the server to fetch its parts, in seconds; looked at when a dealer starts.
+WAIT_S = 30 * 86400
 
 
 class Dealer:
@@ -43,6 +47,14 @@ class Dealer:
         self._threads, self._limits = threads, limits or Limits()
         self._matrices: OrderedDict[str, material.Tensors] = OrderedDict()
         self._lock = threading.Lock()
+        self._expire()
+
+    def _expire(self) -> None:
+        """Erase seeds that their server never fetched: a party of theirs is gone, and the other will take new ones."""
+        now = time.time()
+        for row in self.store.list():
+            if row.state == "dealt" and now - row.time > WAIT_S:
+                self.store.erase(row.bundle)
 
     def close(self) -> None:
         """Release the store."""
@@ -121,16 +133,16 @@ class Dealer:
     def _fetch(self, channel: Channel, request: Fetch) -> None:
         if len(set(request.bundles)) < len(request.bundles):
             raise PeerError("the server asks for one bundle twice")
-        rows = {row.bundle: row for row in self.store.list() if row.state == "dealt"}
-        for bundle in request.bundles:
-            row = rows.get(bundle)
-            if row is None or self._owner(row.plan) != peer_id(channel):
-                raise BundleSpent(f"bundle {bundle.hex()} is not waiting here for this server")
-        for bundle in request.bundles:
-            plan, _ = self._plan(rows[bundle].plan)
-            parts = self.store.parts(bundle)
+        rows = [self.store.row(bundle) for bundle in request.bundles]
+        waiting = [row for row in rows if row is not None and row.state == "dealt"]
+        owners = {digest: self._owner(digest) for digest in {row.plan for row in waiting}}
+        if len(waiting) < len(rows) or set(owners.values()) - {peer_id(channel)}:
+            raise BundleSpent("one of these bundles is not waiting here for this server")
+        plans = {digest: self._plan(digest)[0] for digest in owners}
+        for row in waiting:
+            parts = self.store.parts(row.bundle)
             seeds = Seeds(Seed(bytes(parts["client"])), Seed(bytes(parts["server"])))
-            send_bundle(channel, plan, bundle, rows[bundle].peer, seeds, SERVER, {}, self._threads)
+            send_bundle(channel, plans[row.plan], row.bundle, row.peer, seeds, SERVER, {}, self._threads)
         channel.recv_message(Done)
         for bundle in request.bundles:
             self.store.erase(bundle)

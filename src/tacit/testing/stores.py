@@ -137,6 +137,8 @@ def _counts_and_lists(store: Store) -> None:
     assert store.ids() == tuple(bundles) == tuple(row.bundle for row in store.list())
     assert store.ids(peer=_PEER, state="primed") == (bundles[1],)
     assert store.bytes_used == sum(row.bytes for row in store.list()) > 0
+    assert tuple(store.row(bundle) for bundle in bundles) == store.list()
+    assert store.row(bytes(16)) is None
 
 
 def _batches_are_all_or_none(store: Store) -> None:
