@@ -266,6 +266,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="counted predictions a case")
     parser.add_argument("--rates", type=Path, help="rates for the predictions; measured here if absent")
     parser.add_argument("--peers", default=str(ROOT.parent / "shared" / "peers"), help="the peers' scripts, or none")
+    parser.add_argument("--peer-links", help="the links that peers are run on; loopback, or all with --full")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "local" / "nets.json")
     parser.add_argument("--folder", type=Path, help="where homes are made and removed again")
     return parser.parse_args()
@@ -274,9 +275,10 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure, print a table, write the JSON file."""
     given = _arguments()
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
     nets = given.nets.split(",") if given.nets else list(NETS if given.full else QUICK_NETS)
     links = given.links.split(",") if given.links else list(LINKS if given.full else QUICK_LINKS)
+    near = given.peer_links.split(",") if given.peer_links else links if given.full else ["loopback"]
     rings = given.rings.split(",") if given.rings else ["auto", "64"] if given.full else ["auto"]
     if unknown := sorted(set(nets) - set(NETS)):
         console.print(f"there is no net {unknown[0]}; known are {', '.join(NETS)}")
@@ -290,7 +292,7 @@ def main() -> int:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     for name in nets:
         rows += run_ours(name, rings, links, options)
-        others += run_peers(name, links, Path(given.peers), console.print)
+        others += run_peers(name, near, Path(given.peers), console.print)
         given.out.write_text(json.dumps({**about, "nets": rows, "peers": others}, indent=1) + "\n", "utf-8")
     console.print(_table(rows, others))
     console.print(f"written to {given.out}")

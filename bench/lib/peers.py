@@ -59,8 +59,14 @@ def measure(case: Case, scripts: Path, folder: Path) -> list[Row]:
     """Run one case with the scripts in `scripts` and the environments in `folder`, which is named .peers.
 
     A row has the case's fields, `part` ("whole", "offline" or "online"), median and least seconds, megabytes both ways,
-    the largest error and the share of the machine that others used; or `failed`, the last line of the output.
+    the largest error and the share of the machine that others used; or `failed`, the reason. A case that fails is tried
+    once more, since the peers' connections break now and then.
     """
+    rows = _attempt(case, scripts, folder)
+    return _attempt(case, scripts, folder) if any("failed" in row for row in rows) else rows
+
+
+def _attempt(case: Case, scripts: Path, folder: Path) -> list[Row]:
     python, script, more = _command(case)
     with tempfile.TemporaryDirectory() as out:
         rows = Path(out) / "rows.jsonl"
