@@ -23,6 +23,7 @@ from tacit.run.handshake import (
     Claimed,
     DealRequest,
     Enlist,
+    Enlisted,
     Fetch,
     Opened,
     Run,
@@ -31,6 +32,7 @@ from tacit.run.handshake import (
     Taken,
     greet,
 )
+from tacit.service.listen import Limits
 from tacit.testing.parties import House, identity
 
 X = np.linspace(-1, 1, 6).reshape(2, 3)
@@ -226,7 +228,7 @@ def dealer(house: House, name: str, role: str) -> Channel:
 def test_the_dealer_knows_enlisted_plans_only(house: House) -> None:
     for digest, server, reason in [
         ("ab" * 32, identity("server"), "does not know that plan"),
-        (next(iter(house.server.plans)), identity("another"), "another server than the one named"),
+        (next(iter(house.server.plans)), identity("another"), "does not know that plan of that server"),
     ]:
         with dealer(house, "client", "client") as channel:
             channel.send_message(DealRequest(plan=digest, server=server, count=1))
@@ -234,15 +236,23 @@ def test_the_dealer_knows_enlisted_plans_only(house: House) -> None:
                 channel.recv_data(10)
 
 
-def test_a_plan_belongs_to_the_server_that_enlisted_it(house: House, plan: Plan) -> None:
-    """Nobody else gets the seed of the dealer's half of the weights by naming the plan, which is public."""
-    for name in ("client", "another server"):
-        with dealer(house, name, "server") as channel:
-            text = plan.canonical()
-            channel.send_message(Enlist(plan=plan.digest, size=len(text)))
-            channel.send_data(text)
-            with pytest.raises(NotPermitted, match="another server has enlisted"):
-                channel.recv_data(16)
+def enlisted(house: House, name: str, plan: Plan) -> bytes:
+    """The registration seed that the dealer gives to whoever enlists a plan."""
+    with dealer(house, name, "server") as channel:
+        text = plan.canonical()
+        channel.send_message(Enlist(plan=plan.digest, size=len(text)))
+        channel.send_data(text)
+        assert channel.recv_message(Enlisted).plan == plan.digest
+        return bytes(channel.recv_data(16))
+
+
+def test_each_server_has_a_seed_of_its_own(house: House, plan: Plan) -> None:
+    """Nobody gets another server's half of the weights, or locks it out, by naming the plan, which is public."""
+    names = ("client", "another server", "server")
+    seeds = [enlisted(house, name, plan) for name in names]
+    assert len(set(seeds)) == len(names)
+    assert seeds == [enlisted(house, name, plan) for name in names]
+    assert house.server.plans[plan.digest].enlisted().key == seeds[-1]
 
 
 def test_a_foreign_server_gets_no_parts(house: House, plan: Plan) -> None:
@@ -297,6 +307,7 @@ def test_an_interrupted_registration_goes_on(house: House, plan: Plan) -> None:
 def test_interrupted_priming_leaves_bundles_usable(house: House) -> None:
     """Dealt but not primed: the next connection primes what is there and asks the dealer for nothing."""
     with house.client() as client:
+        client.register()
         client._deal(2, None)
     with house.client(deal=False) as client:
         client.prepare(2)
@@ -338,3 +349,22 @@ def test_seeds_that_no_server_fetches_expire(house: House, monkeypatch: pytest.M
     monkeypatch.setattr("tacit.service.dealer.WAIT_S", -1)
     house.dealer._expire()
     assert house.dealer.store.ids(state="dealt") == ()
+
+
+def test_a_client_cannot_fill_the_dealer(house: House) -> None:
+    house.dealer._limits = Limits(bundles=2)
+    with house.client() as client:
+        client.register()
+        client._deal(2, None)
+        with pytest.raises(NotPermitted, match="more bundles waiting"):
+            client._deal(1, None)
+
+
+def test_a_client_cannot_fill_the_server(house: House) -> None:
+    house.server._limits = Limits(bundles=2)
+    with house.client() as client, pytest.raises(NotPermitted, match="more bundles waiting"):
+        client.prepare(3)
+    with house.client() as client:
+        client._store.reconcile(client.server, client._store.ids(state="dealt"))
+        client.prepare(2)
+        assert client.predict(X, prepare=False) is not None

@@ -1,4 +1,4 @@
-"""A server among bad neighbours: garbage in the middle of a run, silence, crowds; it serves all the others meanwhile."""
+"""A server among bad neighbours: garbage in the middle of a run, silence, crowds; it serves the others meanwhile."""
 
 from __future__ import annotations
 

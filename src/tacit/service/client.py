@@ -167,6 +167,8 @@ class Client:
         sites = {part_name(site): site for site in material.masked_sites(self.plan)}
         if not sites or registrations.find("weights", self.plan.digest, self.server) is not None:
             return
+        # Bundles that met another D would betray the difference: a registration made anew starts without any.
+        self._store.reconcile(self.server, self._store.ids(self.plan.digest, self.server))
         registrations.begin(terms, list(sites))
         missing = [sites[name] for name in registrations.missing(terms.id)]
         done = len(sites) - len(missing)

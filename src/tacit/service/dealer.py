@@ -30,9 +30,16 @@ log = logging.getLogger("tacit.dealer")
 #: Plans whose matrices A stay in memory.
 _CACHED = 2
 _PLAN_LIMIT = 64 << 20
+#: Plans that one server may enlist.
+_PLANS_EACH = 256
 
 #: How long a bundle's seeds wait for the server to fetch its parts, in seconds; looked at when a dealer starts.
 WAIT_S = 30 * 86400
+
+
+def _kept(seeds: Seeds, owner: str) -> dict[str, bytes]:
+    """What a dealer keeps of a bundle until the server `owner` has its parts."""
+    return {"client": seeds.of(CLIENT).key, "server": seeds.of(SERVER).key, "owner": bytes.fromhex(owner)}
 
 
 class Dealer:
@@ -45,7 +52,7 @@ class Dealer:
         self.store: Store = self.home.store(quota_gib)
         self._registrations = self.home.registrations()
         self._threads, self._limits = threads, limits or Limits()
-        self._matrices: OrderedDict[str, material.Tensors] = OrderedDict()
+        self._matrices: OrderedDict[tuple[str, str], material.Tensors] = OrderedDict()
         self._lock = threading.Lock()
         self._expire()
 
@@ -82,9 +89,8 @@ class Dealer:
             raise PeerError("the plan does not match its digest")
         owner = peer_id(channel)
         with self._lock:
-            known = self._owner(plan.digest)
-            if known not in (None, owner):
-                raise NotPermitted("another server has enlisted this plan with this dealer")
+            if sum(r.peer == owner for r in self._registrations.list()) >= _PLANS_EACH:
+                raise NotPermitted("this server has enlisted as many plans as this dealer allows")
             terms = registration_for("seed", plan, owner)
             # A crash may have come between any two of these, so each is done unless it is done already.
             if self.home.plan(plan.digest) is None:
@@ -95,29 +101,20 @@ class Dealer:
         channel.send_data(self._registrations.seed(terms))
         log.info("plan %s is enlisted by %s", plan.digest[:12], channel.peer)
 
-    def _owner(self, digest: str) -> str | None:
-        """The fingerprint of the server that enlisted a plan."""
-        return next((r.peer for r in self._registrations.list() if r.plan == digest), None)
-
-    def _plan(self, digest: str) -> tuple[Plan, str]:
-        plan, owner = self.home.plan(digest), self._owner(digest)
-        if plan is None or owner is None:
-            raise NotPermitted("this dealer does not know that plan; its server has to enlist it first")
-        return plan, owner
+    def _plan(self, digest: str, owner: str) -> Plan:
+        """The plan that the server `owner` enlisted. Each server's A is its own, also for equal plans."""
+        plan = self.home.plan(digest)
+        if plan is None or self._registrations.find("seed", digest, owner) is None:
+            raise NotPermitted("this dealer does not know that plan of that server; it has to enlist it first")
+        return plan
 
     def _deal(self, channel: Channel, request: DealRequest) -> None:
-        plan, owner = self._plan(request.plan)
-        if owner != request.server:
-            raise NotPermitted("that plan was enlisted by another server than the one named")
+        plan, owner, client = self._plan(request.plan, request.server), request.server, peer_id(channel)
+        if self.store.count(peer=client)["dealt"] + request.count > self._limits.bundles:
+            raise NotPermitted("this client has more bundles waiting here than the dealer allows")
         matrices = self._expand(plan, owner)
         made = [(fresh_bundle_id(), Seeds.fresh()) for _ in range(request.count)]
-        client = peer_id(channel)
-        self.store.put_many(
-            [
-                Dealing(bundle, plan.digest, client, {"client": s.of(CLIENT).key, "server": s.of(SERVER).key})
-                for bundle, s in made
-            ]
-        )
+        self.store.put_many([Dealing(bundle, plan.digest, client, _kept(s, owner)) for bundle, s in made])
         channel.send_message(Batch(count=len(made)))
         sent = 0
         try:
@@ -133,12 +130,13 @@ class Dealer:
     def _fetch(self, channel: Channel, request: Fetch) -> None:
         if len(set(request.bundles)) < len(request.bundles):
             raise PeerError("the server asks for one bundle twice")
+        owner = peer_id(channel)
         rows = [self.store.row(bundle) for bundle in request.bundles]
         waiting = [row for row in rows if row is not None and row.state == "dealt"]
-        owners = {digest: self._owner(digest) for digest in {row.plan for row in waiting}}
-        if len(waiting) < len(rows) or set(owners.values()) - {peer_id(channel)}:
+        owners = {bytes(self.store.parts(row.bundle)["owner"]).hex() for row in waiting}
+        if len(waiting) < len(rows) or owners - {owner}:
             raise BundleSpent("one of these bundles is not waiting here for this server")
-        plans = {digest: self._plan(digest)[0] for digest in owners}
+        plans = {digest: self._plan(digest, owner) for digest in {row.plan for row in waiting}}
         for row in waiting:
             parts = self.store.parts(row.bundle)
             seeds = Seeds(Seed(bytes(parts["client"])), Seed(bytes(parts["server"])))
@@ -150,10 +148,11 @@ class Dealer:
     def _expand(self, plan: Plan, owner: str) -> material.Tensors:
         """The matrices A of a plan, kept for the plans used last."""
         with self._lock:
-            if plan.digest not in self._matrices:
+            key = (plan.digest, owner)
+            if key not in self._matrices:
                 seed = Seed(self._registrations.seed(registration_for("seed", plan, owner)))
-                self._matrices[plan.digest] = material.matrices(plan, seed, threads=self._threads)
-            self._matrices.move_to_end(plan.digest)
+                self._matrices[key] = material.matrices(plan, seed, threads=self._threads)
+            self._matrices.move_to_end(key)
             while len(self._matrices) > _CACHED:
                 self._matrices.popitem(last=False)
-            return self._matrices[plan.digest]
+            return self._matrices[key]

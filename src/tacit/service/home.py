@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tacit.corr.disk import DiskStore
 from tacit.corr.registration import Kind, Registration, Registrations
-from tacit.errors import InvalidInput
+from tacit.errors import InvalidFile, InvalidInput
 from tacit.plan.plan import Plan
 from tacit.plan.save import load_plan, save_public
 
@@ -53,7 +53,12 @@ class Home:
     def plan(self, digest: str) -> Plan | None:
         """The kept plan of this digest, or None."""
         path = self.plan_path(digest)
-        return load_plan(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        plan = load_plan(path)
+        if plan.digest != digest:
+            raise InvalidFile(f"{path} holds another plan than its name says; delete it")
+        return plan
 
     def plans(self) -> list[Plan]:
         """Every kept plan."""

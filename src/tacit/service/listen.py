@@ -8,7 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tacit.errors import ChannelClosed, ChannelError, ChannelTimeout, InvalidInput, PeerRefused, TacitError
+from tacit.errors import (
+    ChannelClosed,
+    ChannelError,
+    ChannelTimeout,
+    InvalidInput,
+    NotPermitted,
+    PeerRefused,
+    QuotaExceeded,
+    TacitError,
+)
 from tacit.net import tcp, tls
 from tacit.net.address import Address
 from tacit.net.channel import Channel
@@ -21,16 +30,23 @@ log = logging.getLogger("tacit.service")
 
 @dataclass(frozen=True)
 class Limits:
-    """peers: connections at once; idle_s: silence between requests after which a peer is dropped; step_s: silence
-    within a run or an exchange."""
+    """What one server or dealer grants.
+
+    peers: connections at once, each: of one peer among them; bundles: of one client that wait here at once; idle_s:
+    silence between requests after which a peer is dropped; step_s: silence within a run or an exchange.
+    """
 
     peers: int = 64
     idle_s: float = 600.0
     step_s: float = 60.0
+    each: int = 16
+    bundles: int = 10_000
 
     def __post_init__(self) -> None:
-        if not (1 <= self.peers <= 10_000 and 0 < self.step_s <= 1e6 and 0 < self.idle_s <= 1e6):
-            raise InvalidInput("limits must be positive: peers up to 10000, seconds up to a million")
+        if not (1 <= self.peers <= 10_000 and self.each >= 1 and 1 <= self.bundles <= 20_000):
+            raise InvalidInput("limits must be positive: peers up to 10000, bundles up to 20000")
+        if not (0 < self.step_s <= 1e6 and 0 < self.idle_s <= 1e6):
+            raise InvalidInput("limits must be positive: seconds up to a million")
 
 
 def answer(handle: Callable[[Channel], None], channel: Channel) -> None:
@@ -39,9 +55,16 @@ def answer(handle: Callable[[Channel], None], channel: Channel) -> None:
         handle(channel)
     except (ChannelClosed, ChannelTimeout, PeerRefused):
         raise
+    except QuotaExceeded:  # its message names this side's folders
+        channel.refuse(QuotaExceeded("the store there is full; use up or erase material, or ask its operator"))
+        raise
     except TacitError as error:
         channel.refuse(error)
         raise
+
+
+def _crowded(channel: Channel) -> None:
+    raise NotPermitted("this peer has too many connections open here; close one first")
 
 
 class Service:
@@ -128,8 +151,9 @@ class Service:
             channel.set_timeout(self._limits.step_s)
             with self._lock:
                 self._open.add(channel)
+                same = sum(c.peer.fingerprint == channel.peer.fingerprint != "" for c in self._open)
             try:
-                answer(self._handle, channel)
+                answer(self._handle if same <= self._limits.each else _crowded, channel)
             finally:
                 with self._lock:
                     self._open.discard(channel)

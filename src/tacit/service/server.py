@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tacit.corr.store import Dealing, Store
-from tacit.errors import BundleSpent, ChannelError, Exhausted, InvalidInput, NotPermitted, PeerError, RolledBack
+from tacit.errors import (
+    BundleSpent,
+    ChannelError,
+    Exhausted,
+    InvalidInput,
+    NotPermitted,
+    PeerError,
+    RolledBack,
+)
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.run.dealing import NOBODY, Received, fetch_parts, peer_id
@@ -162,6 +170,8 @@ class _Visit:
         dealt = set(self._store.ids(plan.digest, self._client, "dealt"))
         primed = set(self._store.ids(plan.digest, self._client, "primed"))
         absent = [b for b in bundles if b not in dealt | primed]
+        if len(absent) + len(dealt) + len(primed) > self._server._limits.bundles:
+            raise NotPermitted("this client has more bundles waiting here than the server allows")
         if absent:
             self._fetch(absent)
         fresh = frozenset(b for b in bundles if b not in primed)
@@ -180,7 +190,8 @@ class _Visit:
             with self._hosted.call() as dealer:
                 fetch_parts(dealer, plan, bundles, self._client, keep)
         except ChannelError as error:  # not the client's fault, and not the end of its channel: it is told
-            raise Exhausted(f"this server cannot get its part of the material from the dealer: {error}") from error
+            log.warning("the dealer is out of reach: %s", error)
+            raise Exhausted("this server cannot get its part of the material from the dealer now; try later") from error
 
     def _claim(self, bundle: bytes) -> None:
         self.leave()
