@@ -32,9 +32,10 @@ that every activation's input lies within {range:g} (largest seen: {largest:.2f}
 of the logits over the root mean square of the clear reading's.
 """
 _PEERS = """
-The peers ran in the same run on the same two cores, one for each party, in network namespaces, without encryption.
-CrypTen's first party deals, so its "whole" includes making the randomness and "online" does not; "ReLU" nets have max
-pools, "quartic" ones averages. Numbers in brackets say how many times as long as ours online they take.
+The peers ran in the same run on the same two cores, one for each party, in network namespaces, without encryption and
+under the scheduling that serves them best (real-time for CrypTen, raised for SPU; ours has the ordinary one). CrypTen's
+first party deals, so its "whole" includes making the randomness and "online" does not; "ReLU" nets have max pools,
+"quartic" ones averages. Numbers in brackets say how many times as long as ours online they take.
 """
 _OFFLINE = """
 Registration happens once per model and client; dealing and priming are given for one bundle: the first one after a
