@@ -136,6 +136,26 @@ def polynomials(options: dict[str, Any], torch: ModuleType | None) -> Iterator[C
         yield Case("poly_server", size, "element", lam.size, run)
 
 
+def comparisons(options: dict[str, Any], torch: ModuleType | None) -> Iterator[Case]:
+    """Comparison keys, made and evaluated, in the caches and in memory; and the ReLU that uses the bit."""
+    for m, n in ((31, 1 << 10), (31, 1 << 19), (39, 1 << 18), (63, 1 << 18)):
+        alpha, x = words(n), words(n, 1).reshape(-1)
+        streams = KEY, 1, KEY, 2
+        corrections = native.dpf_keygen(alpha, m, *streams)
+        size = f"{m} bits, {n} keys"
+        yield Case("dpf_keygen", size, "key", n, _bound(native.dpf_keygen, alpha, m, *streams, **options))
+        yield Case("dpf_less", size, "key", n, _bound(native.dpf_less, x, m, 0, KEY, 1, corrections, **options))
+    lam = words(1 << 16)
+    bits = native.pack(lam, 1)
+    dealt = native.relu_deal(lam, 40, 12, 64, bits, KEY, 1)
+    run = _bound(native.relu_deal, lam, 40, 12, 64, bits, KEY, 1, **options)
+    yield Case("relu_deal", "40 bits", "element", lam.size, run)
+    run = _bound(native.relu_client, lam, 40, 12, bits, KEY, 1, **options)
+    yield Case("relu_client", "40 bits", "element", lam.size, run)
+    run = _bound(native.relu_server, lam, 40, 12, bits, dealt, **options)
+    yield Case("relu_server", "40 bits", "element", lam.size, run)
+
+
 def machine(tier: str, threads: int, torch: ModuleType | None) -> dict[str, str]:
     """What the figures depend on."""
     cpu = platform.processor() or platform.machine()
@@ -161,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     torch = _torch(args.threads)
     options = {"tier": args.tier, "threads": args.threads}
     rows = []
-    for area in (products, convolutions, streams, polynomials):
+    for area in (products, convolutions, streams, polynomials, comparisons):
         for case in area(options, torch):
             if args.only not in case.kernel:
                 continue

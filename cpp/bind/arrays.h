@@ -55,5 +55,6 @@ void bind_ring(nb::module_& m);
 void bind_conv(nb::module_& m);
 void bind_prg(nb::module_& m);
 void bind_poly(nb::module_& m);
+void bind_fss(nb::module_& m);
 
 }  // namespace tacit::bind

@@ -53,3 +53,59 @@ def poly_server(
     threads: int = 1,
     tier: str = "",
 ) -> NDArray[uint64]: ...
+def dpf_size(m: int, n: int) -> int: ...
+def dpf_keygen(
+    alpha: NDArray[uint64],
+    m: int,
+    client_key: bytes,
+    client_nonce: int,
+    server_key: bytes,
+    server_nonce: int,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint8]: ...
+def dpf_less(
+    x: NDArray[uint64],
+    m: int,
+    rank: int,
+    key: bytes,
+    nonce: int,
+    corrections: NDArray[uint8],
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint8]: ...
+def relu_deal(
+    lam: NDArray[uint64],
+    k: int,
+    p: int,
+    ring: int,
+    flip: NDArray[uint8],
+    key: bytes,
+    nonce: int,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint64]: ...
+def relu_client(
+    opened: NDArray[uint64],
+    k: int,
+    p: int,
+    dhat: NDArray[uint8],
+    key: bytes,
+    nonce: int,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint64]: ...
+def relu_server(
+    opened: NDArray[uint64],
+    k: int,
+    p: int,
+    dhat: NDArray[uint8],
+    words: NDArray[uint64],
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> NDArray[uint64]: ...

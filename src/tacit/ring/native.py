@@ -32,6 +32,10 @@ __all__ = [
     "Words",
     "add",
     "conv2d",
+    "dpf_key_bytes",
+    "dpf_keygen",
+    "dpf_less",
+    "dpf_size",
     "linear",
     "matmul",
     "pack",
@@ -39,6 +43,9 @@ __all__ = [
     "poly_server",
     "powers",
     "prg",
+    "relu_client",
+    "relu_deal",
+    "relu_server",
     "scale",
     "sub",
     "tiers",
@@ -169,3 +176,76 @@ def poly_server(
 ) -> Words:
     """The server's share of what `poly_client` describes, from its `powers` of (n, 2, d, 2). Gives (n,)."""
     return _native.poly_server(opened, k, p, coeffs, trunc, powers, threads=threads, tier=tier)
+
+
+def dpf_key_bytes(m: int) -> int:
+    """Bytes of the corrections of one comparison key of m bits, 1 <= m <= 63; n keys may share their last bytes."""
+    return _native.dpf_size(m, 1)
+
+
+def dpf_size(m: int, n: int) -> int:
+    """Bytes of the corrections of n comparison keys of m bits, 1 <= m <= 63.
+
+    With d = max(m - 7, 0) levels: seeds of (d, n, 16), leaves of (n, 16), then bits of (d, n, 2), left and right, as a
+    little-endian stream.
+    """
+    return _native.dpf_size(m, n)
+
+
+def dpf_keygen(
+    alpha: Words,
+    m: int,
+    client_key: bytes,
+    client_nonce: int,
+    server_key: bytes,
+    server_nonce: int,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> Bytes:
+    """The corrections, of (dpf_size(m, n),), that make two parties' streams keys to [x < alpha] for alpha of (n,).
+
+    Both parties get the same. Only the low m bits of alpha count. The root of a party's key e is block e of the stream
+    of its 16-byte key and nonce; the streams must differ and serve nothing else. Boyle, Gilboa and Ishai (CCS 2016), an
+    early-terminated tree with 127-bit seeds; no branch and no address depends on a secret.
+    """
+    return _native.dpf_keygen(alpha, m, client_key, client_nonce, server_key, server_nonce, threads=threads, tier=tier)
+
+
+def dpf_less(
+    x: Words, m: int, rank: int, key: bytes, nonce: int, corrections: Bytes, *, threads: int = 1, tier: str = ""
+) -> Bytes:
+    """The XOR shares of [x < alpha] of the party `rank` (0 client, 1 server), for public x of (n,).
+
+    `corrections` is what `dpf_keygen` made for this party's key and nonce; only the low m bits of x count. Gives
+    ceil(n / 8) bytes, bit e of the little-endian stream for key e, zeros after the last. A key is good for one x.
+    """
+    return _native.dpf_less(x, m, rank, key, nonce, corrections, threads=threads, tier=tier)
+
+
+def relu_deal(
+    lam: Words, k: int, p: int, ring: int, flip: Bytes, key: bytes, nonce: int, *, threads: int = 1, tier: str = ""
+) -> Words:
+    """The server's shares mod 2^ring of what `relu_client` and `relu_server` need; the client's are the stream itself.
+
+    For masks lam of (n,) and secret bits r, packed into the ceil(n / 8) bytes of `flip`: the values r, tag_0, tag_0 r,
+    tag_1 and tag_1 r with the tags of `powers`, as integers, less the client's share: word 8 e + j of the stream of
+    (key, nonce) for value j of element e. 3 <= k <= 64, 0 <= p <= k - 2, 1 <= ring <= 64. Gives (n, 5).
+    """
+    return _native.relu_deal(lam, k, p, ring, flip, key, nonce, threads=threads, tier=tier)
+
+
+def relu_client(
+    opened: Words, k: int, p: int, dhat: Bytes, key: bytes, nonce: int, *, threads: int = 1, tier: str = ""
+) -> Words:
+    """The client's share of ReLU(y) >> p at the opened values C = y + lam + 2^(k-2) mod 2^k, |y| < 2^(k-2).
+
+    opened of (n,); `dhat` holds, as packed bits, the opened [y >= 0] ^ r for the r of `relu_deal`; key and nonce are
+    its too. Gives (n,). The two shares sum, mod 2^ring, to [y >= 0] times y >> p or one more.
+    """
+    return _native.relu_client(opened, k, p, dhat, key, nonce, threads=threads, tier=tier)
+
+
+def relu_server(opened: Words, k: int, p: int, dhat: Bytes, words: Words, *, threads: int = 1, tier: str = "") -> Words:
+    """The server's share of what `relu_client` describes, from its `relu_deal` of (n, 5). Gives (n,)."""
+    return _native.relu_server(opened, k, p, dhat, words, threads=threads, tier=tier)

@@ -1,0 +1,110 @@
+#include "fss/relu.h"
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "prg/aes.h"
+
+namespace tacit {
+namespace {
+
+constexpr std::size_t kChunk = 64;          // elements whose shares stay in the first-level cache
+constexpr std::size_t kStreamWords = 8;     // of the stream for each element: whole blocks, five words used
+constexpr std::size_t kStreamBlocks = kStreamWords / 2;
+constexpr double kNsPerElement = 5;
+
+u64 mask_of(i64 bits) { return ~u64{0} >> (64 - bits); }
+
+// All ones where bit i of a little-endian stream is set.
+u64 spread(const u8* bits, std::size_t i) { return -static_cast<u64>(bits[i / 8] >> (i % 8) & 1); }
+
+// What everyone knows of an element.
+struct Opened {
+  u64 centre;           // c
+  std::size_t variant;  // v
+};
+
+Opened opened_of(const ReluShape& shape, u64 value) {
+  const u64 offset = u64{1} << (shape.bits - 2 - shape.shift);
+  return {((value & mask_of(shape.bits)) >> shape.shift) - offset,
+          static_cast<std::size_t>(~value >> (shape.bits - 1) & 1)};
+}
+
+// A party's share of d (c - tag_v) from its five words; `constant` is its share of c: c itself, or 0.
+u64 share_of(const Opened& opened, u64 constant, u64 flipped, const u64* words) {
+  const u64 tag = words[1 + 2 * opened.variant];
+  const u64 product = opened.centre * words[0] - words[2 + 2 * opened.variant];  // r (c - tag)
+  // d is r where dhat is 0 and 1 - r where it is 1
+  return ((constant - tag) & flipped) + ((product ^ flipped) - flipped);
+}
+
+// Calls run(first, count) for all chunks of [0, n); `scratch` words are its own and wiped at the end.
+template <class Run>
+void by_chunks(int threads, std::size_t n, const Run& run) {
+  share(workers_for(threads, n, static_cast<double>(n) * kNsPerElement), n,
+        [&](int, std::size_t begin, std::size_t end) {
+          u64 scratch[kChunk * kStreamWords];
+          for (std::size_t i = begin; i < end; i += kChunk) run(i, std::min(kChunk, end - i), scratch);
+          wipe(scratch, sizeof scratch);
+        });
+}
+
+}  // namespace
+
+Status check_relu(const ReluShape& shape) {
+  if (shape.bits < 3 || shape.bits > 64) return invalid("k must be between 3 and 64");
+  if (shape.shift < 0 || shape.shift > shape.bits - 2) return invalid("p must be between 0 and k - 2");
+  return ok();
+}
+
+Status relu_deal(Tier tier, int threads, const ReluShape& shape, i64 ring, std::size_t n, const u64* lam,
+                 const u8* flip, const u8 key[16], u64 nonce, u64* out) {
+  if (Status bad = check_relu(shape); !bad) return bad;
+  if (ring < 1 || ring > 64) return invalid("ring must be between 1 and 64 bits");
+  const PrgKernels& prg = prg_kernels(tier);
+  RoundKeys keys;
+  prg.expand(key, keys);
+  const auto unused = static_cast<unsigned>(64 - shape.bits);
+  by_chunks(threads, n, [&](std::size_t first, std::size_t count, u64* shares) {
+    prg.fill(keys, nonce, first * kStreamBlocks, count * kStreamBlocks, shares);
+    u64* to = out + first * kReluWords;
+    for (std::size_t i = 0; i < count; ++i, to += kReluWords, shares += kStreamWords) {
+      const u64 mask = lam[first + i];
+      const u64 flipped = spread(flip, first + i);
+      const u64 tags[2] = {(mask & mask_of(shape.bits)) >> shape.shift,
+                           static_cast<u64>(static_cast<i64>(mask << unused) >> unused >> shape.shift)};
+      const u64 values[kReluWords] = {flipped & 1, tags[0], tags[0] & flipped, tags[1], tags[1] & flipped};
+      for (std::size_t j = 0; j < kReluWords; ++j) to[j] = (values[j] - shares[j]) & mask_of(ring);
+    }
+  });
+  return ok();
+}
+
+Status relu_client(Tier tier, int threads, const ReluShape& shape, std::size_t n, const u64* opened, const u8* dhat,
+                   const u8 key[16], u64 nonce, u64* out) {
+  if (Status bad = check_relu(shape); !bad) return bad;
+  const PrgKernels& prg = prg_kernels(tier);
+  RoundKeys keys;
+  prg.expand(key, keys);
+  by_chunks(threads, n, [&](std::size_t first, std::size_t count, u64* shares) {
+    prg.fill(keys, nonce, first * kStreamBlocks, count * kStreamBlocks, shares);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Opened o = opened_of(shape, opened[first + i]);
+      out[first + i] = share_of(o, 0, spread(dhat, first + i), shares + kStreamWords * i);
+    }
+  });
+  return ok();
+}
+
+Status relu_server(int threads, const ReluShape& shape, std::size_t n, const u64* opened, const u8* dhat,
+                   const u64* words, u64* out) {
+  if (Status bad = check_relu(shape); !bad) return bad;
+  by_chunks(threads, n, [&](std::size_t first, std::size_t count, u64*) {
+    for (std::size_t i = first; i < first + count; ++i) {
+      const Opened o = opened_of(shape, opened[i]);
+      out[i] = share_of(o, o.centre, spread(dhat, i), words + kReluWords * i);
+    }
+  });
+  return ok();
+}
+
+}  // namespace tacit
