@@ -23,22 +23,24 @@ __m128i select(__m128i mask, __m128i if_set, __m128i if_clear) {
   return _mm_or_si128(_mm_and_si128(mask, if_set), _mm_andnot_si128(mask, if_clear));
 }
 
-// out[j] = AES(seed) ^ seed of nodes[j] under round keys[j].
-void hash(const u8* const (&keys)[kFlight], const __m128i (&nodes)[kFlight], __m128i (&out)[kFlight]) {
+// out[j] = AES(seed) ^ seed of nodes[j] under round keys[j]. Inlined, so that the blocks stay in registers.
+[[gnu::always_inline]] inline void hash(const u8* const (&keys)[kFlight], const __m128i (&nodes)[kFlight],
+                                        __m128i (&out)[kFlight]) {
   const __m128i control = control_place();
   const auto key = [&](std::size_t j, std::size_t r) {
     return _mm_load_si128(reinterpret_cast<const __m128i*>(keys[j] + 16 * r));
   };
+  __m128i block[kFlight];
 #pragma GCC unroll 8
-  for (std::size_t j = 0; j < kFlight; ++j) out[j] = _mm_xor_si128(_mm_andnot_si128(control, nodes[j]), key(j, 0));
+  for (std::size_t j = 0; j < kFlight; ++j) block[j] = _mm_xor_si128(_mm_andnot_si128(control, nodes[j]), key(j, 0));
 #pragma GCC unroll 9
   for (std::size_t r = 1; r < 10; ++r) {
 #pragma GCC unroll 8
-    for (std::size_t j = 0; j < kFlight; ++j) out[j] = _mm_aesenc_si128(out[j], key(j, r));
+    for (std::size_t j = 0; j < kFlight; ++j) block[j] = _mm_aesenc_si128(block[j], key(j, r));
   }
 #pragma GCC unroll 8
   for (std::size_t j = 0; j < kFlight; ++j) {
-    out[j] = _mm_xor_si128(_mm_aesenclast_si128(out[j], key(j, 10)), _mm_andnot_si128(control, nodes[j]));
+    out[j] = _mm_xor_si128(_mm_aesenclast_si128(block[j], key(j, 10)), _mm_andnot_si128(control, nodes[j]));
   }
 }
 
