@@ -56,7 +56,7 @@ class SelectWords(Demand):
         mask_value, hidden = (words.reshape(-1) for words in given)
         key, nonce = seeds.of(CLIENT).key, (labels.SELECT << 32) | self.site
         packed = bits.pack(hidden, 1, threads=threads)
-        words = native.relu_deal(mask_value, self.ring, self.shift, packed, key, nonce, threads=threads)
+        words = native.relu_deal(mask_value, self.ring, self.shift, self.out, packed, key, nonce, threads=threads)
         return bits.pack(words, self.out, threads=threads)
 
 

@@ -80,8 +80,7 @@ def _demand(s: Session, opened: Wire) -> SignKeys:
 def _cost(s: Session, opened: Wire) -> Cost:
     wire = _out(s, opened)
     messages = (Message("online", SERVER, CLIENT, wire.packed), Message("online", CLIENT, SERVER, wire.packed))
-    kept = ((CLIENT, _demand(s, opened).stored(CLIENT)),)  # priming does not use the client's keys up
-    return Cost.dealt([_demand(s, opened)]) + Cost(messages, evaluations=opened.count, kept=kept)
+    return Cost.dealt([_demand(s, opened)]) + Cost(messages, evaluations=opened.count)
 
 
 def _deal(s: Session, opened: Share) -> Share:
