@@ -1,10 +1,10 @@
 """Tacit: private inference for deep networks. The client's input stays with the client, the weights with the owner.
 
-    plan = tacit.compile(model, example, calibration=batches)      # owner: a PyTorch or ONNX model becomes a Plan
-    print(plan.bill("wan"))                                        # what it costs, before it runs
-    tacit.simulate(plan, x)                                        # every party in one process
-    tacit.serve(plan, home="server", dealer="tacit://host:7071")   # for real
-    tacit.connect("tacit://host:7070", home="client", dealer="tacit://host:7071").predict(x)
+plan = tacit.compile(model, example, calibration=batches)      # owner: a PyTorch or ONNX model becomes a Plan
+print(plan.bill("wan"))                                        # what it costs, before it runs
+tacit.simulate(plan, x)                                        # every party in one process
+tacit.serve(plan, home="server", dealer="tacit://host:7071")   # for real
+tacit.connect("tacit://host:7070", home="client", dealer="tacit://host:7071").predict(x)
 """
 
 from __future__ import annotations

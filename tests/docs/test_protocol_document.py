@@ -28,6 +28,7 @@ from tacit.ring import native
 from tacit.ring.prg import Seed
 from tacit.run import handshake, priming
 from tacit.secure import bilinear, labels
+from tacit.testing.graphs import plan_for, policy_for, residual_net
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
 
@@ -167,8 +168,13 @@ def test_streams() -> None:
     told = {words(name)[0]: (int(number), owner) for number, name, owner, _ in rows("5.2 Randomness")}
     assert {name: number for name, (number, _) in told.items()} == {n: getattr(labels, n) for n in labels.__all__}
     assert labels.__doc__ is not None
-    noted = re.findall(r"^    ([A-Z_]+) +(\d) +(\w+)", labels.__doc__, re.MULTILINE)
-    owners = {"client": "client's", "server": "server's", "registration": "derived from the registration seed"}
+    noted = re.findall(r"^    ([A-Z_]+) +(\d+) +(\w+)", labels.__doc__, re.MULTILINE)
+    owners = {
+        "client": "client's",
+        "each": "each party's own",
+        "server": "server's",
+        "registration": "derived from the registration seed",
+    }
     assert {name: (int(number), owners[owner]) for name, number, owner in noted} == told
 
 
@@ -193,15 +199,16 @@ def test_plans_have_the_keys_ops_and_attributes_of_the_document(residual: Any, b
     keys = {words(row[0])[0] for row in rows("4. Plans")}
     ops = told_ops()
     seen = set()
-    for model in (residual, broad):
-        plan = json.loads(model.plan.canonical())
+    graph, xs = residual_net(activation="relu")
+    for compiled in (residual.plan, broad.plan, plan_for(graph, policy_for("dealer"), xs)):
+        plan = json.loads(compiled.canonical())
         assert plan.keys() == keys
         assert plan["settings"].keys() <= set(words(section("4. Plans")))
         for step in plan["steps"]:
             assert step.keys() == {"op", "inputs", "attrs", "protocol", "node", "weights"}
             assert step["attrs"].keys() == ops[step["op"]], step["op"]
             seen.add(step["op"])
-        assert json.dumps(plan, sort_keys=True, separators=(",", ":")).encode() == model.plan.canonical()
+        assert json.dumps(plan, sort_keys=True, separators=(",", ":")).encode() == compiled.canonical()
     assert ops.keys() == seen
 
 

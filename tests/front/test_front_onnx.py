@@ -227,7 +227,7 @@ def test_local_functions_are_inlined() -> None:
 
 
 def test_all_problems_at_once() -> None:
-    chain = ["Relu", "Sigmoid", "Exp", "Tanh", "Erf", "Sqrt", "Softplus", "Abs", "Elu", "HardSwish"]
+    chain = ["Selu", "Sigmoid", "Exp", "Tanh", "Erf", "Sqrt", "Softplus", "Abs", "Elu", "HardSwish"]
     nodes = [node(op, f"v{i}", f"v{i + 1}") for i, op in enumerate(chain)]
     nodes += [node("MaxPool", "v10", "p", kernel_shape=[2, 2]), node("Softmax", "p", "s"), node("Mul", "v3,v4", "m")]
     nodes += [node("ArgMax", "s", "a"), node("Cast", "a", "y", to=1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ class Demand(ABC):
     """One piece of material for the plan step `site`. Frozen and public: it says sizes, never values."""
 
     site: int
+
+    #: Whether stored parts are needed online; if not, priming uses them up.
+    lasting: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -14,7 +14,10 @@ from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
 
-__all__ = ["MAX_DEGREE", "aten", "bound", "clear", "coefficients", "lower", "onnx", "shape"]
+__all__ = ["MAX_DEGREE", "aten", "bound", "clear", "coefficients", "lower", "onnx", "shape", "words"]
+
+#: What a protocol must have beyond the words that all share.
+words = ("poly",)
 
 MAX_DEGREE = 6
 

@@ -153,10 +153,9 @@ class Bill:
 
 def _row(node: str, parts: list[tuple[Step, Cost]], ring: int) -> Row:
     total = sum((cost for _, cost in parts), Cost())
-    dealt = {r: sum(d.stored(r) for d in total.demands) for r in (CLIENT, SERVER)}
+    waiting = {r: sum(d.stored(r) for d in total.demands if d.lasting) for r in (CLIENT, SERVER)}
     kept = {r: sum(size for rank, size in total.kept if rank == r) for r in (CLIENT, SERVER)}
-    # the client's dealt parts are consumed by priming; the server's wait for the run
-    stored = (kept[CLIENT], kept[SERVER] + dealt[SERVER])
+    stored = (kept[CLIENT] + waiting[CLIENT], kept[SERVER] + waiting[SERVER])
     ops = "+".join(dict.fromkeys(step.op for step, _ in parts))
     sites = len({step.site for step, _ in parts})
     return Row(node, ops, ring, total.messages, stored, total.macs, total.evaluations, total.failure, sites)

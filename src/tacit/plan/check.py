@@ -75,6 +75,8 @@ def check_steps(steps: tuple[Step, ...], inputs: Mapping[int, Wire], ranges: Map
                 _check_range(ranges.get(step.site), wire)
             if step.op == "poly":
                 _check_poly(step, operands[0], ranges[step.inputs[0]])
+            if step.op == "relu" and step.attrs["shift"] > operands[0].ring - 2:
+                raise InvalidFile(f"it shifts {step.attrs['shift']} bits out of a ring of {operands[0].ring}")
             if step.op == "reveal" and not 0 <= step.attrs["drop"] < wire.ring:
                 raise InvalidFile(f"it drops {step.attrs['drop']} bits of {wire.ring}")
         except (InvalidInput, KeyError, TypeError) as error:
@@ -106,7 +108,7 @@ def _check_form(step: Step) -> None:
 
 def _check_operands(step: Step, operands: list[Wire]) -> None:
     """An opened value is for polynomials alone, and what was revealed is for nobody else."""
-    allowed = ("opened",) if step.op == "poly" else ("dealt", "derived")
+    allowed = ("opened",) if step.op in ("poly", "relu") else ("dealt", "derived")
     for wire in operands:
         if wire.preset not in allowed:
             raise InvalidFile(f"it cannot read a value that is {wire.preset}")

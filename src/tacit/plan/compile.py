@@ -35,10 +35,11 @@ def proven_bounds(graph: Graph, input_bound: float, policy: Policy) -> dict[str,
             continue
         weights = {name: np.abs(graph.weights[key].astype(np.float64)) + half_w for name, key in node.weights.items()}
         operands = [bounds[i] for i in node.inputs]
-        if node.op == "poly":
+        evaluated = node.op in ("poly", "relu")
+        if evaluated:
             operands = [x * (1 + 2.0**-8) + 2 * half_x for x in operands]
         bound = ops.load(node.op).bound(node.attrs, weights, *operands)
-        bounds[node.id] = bound + 4 * half_x if node.op == "poly" else bound
+        bounds[node.id] = bound + 4 * half_x if evaluated else bound
     return bounds
 
 

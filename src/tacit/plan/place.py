@@ -9,11 +9,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from tacit import ops
 from tacit.errors import InvalidInput, Refusal, Refused
 from tacit.ir.graph import Graph, Node
 from tacit.plan.fixed import Fitted, ceil_log2, fit_polynomial
 from tacit.plan.plan import run_step
 from tacit.plan.policy import RINGS, Policy
+from tacit.secure.protocol import load_protocol
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Wire
 
@@ -25,6 +27,8 @@ MAX_WEIGHT_BITS = 20
 _RENAMED = {"gain": "weight", "offset": "bias"}
 _LINEAR = ("linear", "conv", "affine")
 _IDENTITY = ["0", "1"]
+#: Steps whose result is in a ring of its own choice.
+_EVALUATIONS = ("poly", "relu")
 
 
 class Placement:
@@ -52,11 +56,19 @@ class Placement:
     def emit(self, op: str, inputs: tuple[int, ...], node: str, attrs: Mapping[str, Any], **more: Any) -> int:
         """Append a step and return its site."""
         site = len(self.steps)
-        step = Step(site, op, inputs, dict(attrs), self.policy.protocol, node, **more)
+        step = Step(site, op, inputs, dict(attrs), self._protocol(op), node, **more)
         operands = [Share(self.wires[i]) for i in inputs] if inputs else [Share(self.inputs[site])]
         self.wires.append(run_step(self._dry, step, operands).wire)
         self.steps.append(step)
         return site
+
+    def _protocol(self, op: str) -> str:
+        """The first protocol allowed that has every word that the op needs beyond the common ones."""
+        needs = getattr(ops.load(op), "words", ()) if op in ops.names() else ()
+        for name in self.policy.protocols:
+            if all(word in load_protocol(name).kernels for word in needs):
+                return name
+        raise LookupError(f"no protocol that the policy allows can do {op}")
 
     def once(self, op: str, site: int, node: str, attrs: Mapping[str, Any] | None = None) -> int:
         """`op` on `site`, emitted the first time it is asked for: one mask and one opening a wire."""
@@ -87,10 +99,7 @@ class Placement:
     def polynomial(self, site: int, node: str, coeffs: list[str], source: str) -> int:
         """Open `site` (once) and evaluate; `source` is the graph node whose range `site` has."""
         bound, scale = self.bound(source), self.wires[site].scale
-        if not self.fits(scale, bound):
-            advice = "Train for a smaller range, or lower policy.margin, input_bits or weight_bits."
-            what = f"values up to {bound:g} do not fit a ring of {self._ring} bits"
-            self.refusals.append(Refusal("not yet", node, what, advice))
+        self._must_fit(node, scale, bound)
         fitted = self._fit(node, coeffs, scale, bound, source)
         opened = self.once("open", site, source)
         self.limits[opened] = max(bound, self.limits.get(opened, 0.0))
@@ -103,6 +112,22 @@ class Placement:
             "scale": str(1 << self.policy.input_bits),
         }
         return self.emit("poly", (opened,), node, attrs)
+
+    def relu(self, site: int, node: str, source: str) -> int:
+        """Open `site` (once) and keep what is not negative, truncated to the input's precision."""
+        bound, scale = self.bound(source), self.wires[site].scale
+        self._must_fit(node, scale, bound)
+        opened = self.once("open", site, source)
+        self.limits[opened] = max(bound, self.limits.get(opened, 0.0))
+        shift = max(0, ceil_log2(scale) - self.policy.input_bits)
+        attrs = {"shift": shift, "ring": self._ring, "scale": str(scale / (1 << shift))}
+        return self.emit("relu", (opened,), node, attrs)
+
+    def _must_fit(self, node: str, scale: Fraction, bound: float) -> None:
+        if not self.fits(scale, bound):
+            advice = "Train for a smaller range, or lower policy.margin, input_bits or weight_bits."
+            what = f"values up to {bound:g} do not fit a ring of {self._ring} bits"
+            self.refusals.append(Refusal("not yet", node, what, advice))
 
     def _fit(self, node: str, coeffs: list[str], scale: Fraction, bound: float, source: str) -> Fitted:
         exact = [Fraction(c) for c in coeffs]
@@ -168,6 +193,8 @@ def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
         coeffs = node.attrs["coeffs"]
         assert isinstance(coeffs, list)
         return p.polynomial(sites[0], node.id, [str(c) for c in coeffs], node.inputs[0])
+    if node.op == "relu":
+        return p.relu(sites[0], node.id, node.inputs[0])
     if len(sites) > 1:
         sites = p.aligned(sites, node)
     shapes = {k: p.graph.weights[key].shape for k, key in node.weights.items()}
@@ -227,7 +254,7 @@ def _segments(p: Placement) -> list[int]:
         return i
 
     for step in p.steps:
-        for i in step.inputs if step.op != "poly" else ():
+        for i in step.inputs if step.op not in _EVALUATIONS else ():
             parent[find(i)] = find(step.site)
     return [find(step.site) for step in p.steps]
 

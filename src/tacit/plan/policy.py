@@ -79,9 +79,9 @@ class Policy(_FromToml):
             raise InvalidInput(f"policy.margin must be a number from 1 to 2^20, not {self.margin!r}")
 
     @property
-    def protocol(self) -> str:
-        """The protocol that this trust allows."""
-        return {"dealer": "masked", "clear": "clear"}[self.trust]
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that this trust allows, the preferred one first."""
+        return {"dealer": ("masked", "fss"), "clear": ("clear",)}[self.trust]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ClientPolicy(_FromToml):
     plans          digests of acceptable plans; empty: any
     """
 
-    protocols: tuple[str, ...] = ("masked",)
+    protocols: tuple[str, ...] = ("masked", "fss")
     calibrated: bool = True
     servers: tuple[str, ...] = ()
     dealers: tuple[str, ...] = ()

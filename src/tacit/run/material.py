@@ -16,7 +16,17 @@ from tacit.secure import labels
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Words
 
-__all__ = ["Tensors", "deal", "dealt_parts", "difference", "masked_sites", "matrices", "prime", "primed_parts"]
+__all__ = [
+    "Tensors",
+    "deal",
+    "dealt_parts",
+    "difference",
+    "masked_sites",
+    "matrices",
+    "prime",
+    "primed_parts",
+    "spent_parts",
+]
 
 Tensors = Mapping[tuple[int, str], Words]
 
@@ -54,6 +64,14 @@ def dealt_parts(plan: Plan) -> dict[int, list[tuple[str, int]]]:
     walk(plan, dry)
     demands = [demand for _, _, cost in dry.bill for demand in cost.demands]
     return {rank: [(d.label, d.stored(rank)) for d in demands if d.stored(rank)] for rank in (CLIENT, SERVER)}
+
+
+def spent_parts(plan: Plan) -> tuple[str, ...]:
+    """Labels of the client's dealt parts that priming uses up."""
+    dry = Session("dry", CLIENT)
+    walk(plan, dry)
+    demands = [demand for _, _, cost in dry.bill for demand in cost.demands]
+    return tuple(d.label for d in demands if d.stored(CLIENT) and not d.lasting)
 
 
 def primed_parts(plan: Plan) -> dict[int, int]:

@@ -81,7 +81,7 @@ def prime_as_client(
         waiting = set(store.ids(plan.digest, state="dealt"))
         store.reconcile(peer_id(channel), waiting.intersection(bundles))
         raise
-    spent_parts = tuple(label for label, _ in material.dealt_parts(plan)[CLIENT])
+    spent_parts = material.spent_parts(plan)
     for group in _groups(bundles, group_size(plan)):
         made = []
         for bundle in group:

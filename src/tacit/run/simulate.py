@@ -92,7 +92,9 @@ def simulate(
         return material.prime(public, rank, own[rank], channels[rank], dealt[rank], tensors, threads=threads)
 
     made = together(lambda: primed(CLIENT), lambda: primed(SERVER), channels)
-    kept: Sequence[dict[str, Any]] = (made[CLIENT], {**dealt[SERVER], **made[SERVER]})
+    spent = material.spent_parts(public)
+    waiting = {label: part for label, part in dealt[CLIENT].items() if label not in spent}
+    kept: Sequence[dict[str, Any]] = ({**waiting, **made[CLIENT]}, {**dealt[SERVER], **made[SERVER]})
 
     def run(rank: int) -> list[Any]:
         channels[rank].meter.phase("online")

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from tacit.secure.session import Session
 from tacit.secure.share import Share
 
-__all__ = ["WORDS", "local", "mask", "offset", "open_masked", "poly", "product", "remask", "reveal", "scaled"]
+__all__ = ["WORDS", "local", "mask", "offset", "open_masked", "poly", "product", "relu", "remask", "reveal", "scaled"]
 
 #: The names under which a protocol's table holds them.
-WORDS = ("mask", "remask", "product", "offset", "local", "scaled", "open", "poly", "reveal")
+WORDS = ("mask", "remask", "product", "offset", "local", "scaled", "open", "poly", "relu", "reveal")
 
 
 def mask(s: Session, x: Share) -> Share:
@@ -57,6 +57,11 @@ def open_masked(s: Session, x: Share) -> Share:
 def poly(s: Session, opened: Share) -> Share:
     """The step's public polynomial at an opened value, masked afresh."""
     return s.protocol.kernels["poly"](s, opened)
+
+
+def relu(s: Session, opened: Share) -> Share:
+    """The exact ReLU at an opened value, truncated, masked afresh."""
+    return s.protocol.kernels["relu"](s, opened)
 
 
 def reveal(s: Session, x: Share) -> Share:

@@ -7,6 +7,11 @@
     LINEAR           4    server        s, the server's part of a linear layer's output mask
     POWERS           5    client        the client's shares of the lifted powers, 128 bits each
     MATRIX           6    registration  A, the dealer's half of the weights
+    SIGN_KEYS        7    each party's  its roots of the point functions of a sign test, 128 bits each
+    SIGN_CLIENT      8    client        r_c, its half of the bit that hides a sign
+    SIGN_SERVER      9    server        r_s, the server's half
+    SIGN_SHARE      10    client        u, its share of the sign's correction
+    SELECT          11    client        its shares of a selection's five words, eight words apart
 
 A (seed, domain, site) triple is expanded once per use; sites are step numbers of the plan.
 """
@@ -15,7 +20,19 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LINEAR", "MASK", "MATRIX", "OPEN_CLIENT", "OPEN_SERVER", "POWERS"]
+__all__ = [
+    "LINEAR",
+    "MASK",
+    "MATRIX",
+    "OPEN_CLIENT",
+    "OPEN_SERVER",
+    "POWERS",
+    "SELECT",
+    "SIGN_CLIENT",
+    "SIGN_KEYS",
+    "SIGN_SERVER",
+    "SIGN_SHARE",
+]
 
 MASK: Final = 1
 OPEN_CLIENT: Final = 2
@@ -23,3 +40,8 @@ OPEN_SERVER: Final = 3
 LINEAR: Final = 4
 POWERS: Final = 5
 MATRIX: Final = 6
+SIGN_KEYS: Final = 7
+SIGN_CLIENT: Final = 8
+SIGN_SERVER: Final = 9
+SIGN_SHARE: Final = 10
+SELECT: Final = 11

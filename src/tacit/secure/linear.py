@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class Product(Demand):
     out: tuple[int, ...]
     ring: int
     attrs: tuple[tuple[str, Any], ...] = ()
+    lasting: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

@@ -38,7 +38,7 @@ def disclose(protocols: Iterable[Protocol], *, calibrated: bool) -> Disclosure:
             "ranges are calibrated: an input far outside the owner's calibration data gives a wrong answer, unnoticed."
         )
     return Disclosure(
-        hidden=tuple(p.threat.statement for p in chosen),
+        hidden=tuple(dict.fromkeys(p.threat.statement for p in chosen)),
         public=(
             "Public to all parties: the graph, shapes, ring sizes, scales, ranges rounded to powers of two, and the "
             "activations' coefficients.",

@@ -89,6 +89,10 @@ class Sketch:
         """A polynomial activation, constant term first."""
         return self.op("poly", x, attrs={"coeffs": [str(c) for c in coeffs]})
 
+    def activation(self, op: str, x: str) -> str:
+        """A quartic for "poly", else the activation of that name."""
+        return self.poly(x) if op == "poly" else self.op(op, x)
+
     def pool(self, x: str, kernel: int = 2) -> str:
         """An average pool with stride equal to the window."""
         attrs: dict[str, Attr] = {
@@ -135,13 +139,15 @@ class Sketch:
         return node
 
 
-def residual_net(batch: int = 2, seed: int = 0) -> tuple[Graph, list[Doubles]]:
-    """A residual net of three convolutions, three quartics, a pool and a linear layer on [batch, 2, 6, 6]; an input."""
+def residual_net(batch: int = 2, seed: int = 0, activation: str = "poly") -> tuple[Graph, list[Doubles]]:
+    """A residual net of three convolutions, three quartics (or another activation), a pool and a linear layer on
+    [batch, 2, 6, 6]; an input.
+    """
     s = Sketch(seed)
     x = s.input(batch, 2, 6, 6)
-    first = s.poly(s.conv(x, 4))
-    second = s.conv(s.poly(s.conv(first, 4)), 4, gain=0.5)
-    joined = s.poly(s.op("add", second, first))
+    first = s.activation(activation, s.conv(x, 4))
+    second = s.conv(s.activation(activation, s.conv(first, 4)), 4, gain=0.5)
+    joined = s.activation(activation, s.op("add", second, first))
     return s.graph(s.linear(s.flat(s.pool(joined, 3)), 5)), s.values()
 
 

@@ -98,6 +98,7 @@ CASES: Mapping[str, Sequence[Draw]] = {
         _poly("0", "1/2", "0", "1/24", "0", "-1/240"),
         _poly("1/10", "1/2", "1/8", "0", "-1/200", "0", "1/8000"),
     ],
+    "relu": [lambda s: [s.op("relu", s.input(2, 3, 4))], lambda s: [s.op("relu", s.conv(s.input(2, 3, 5, 5), 4, 3))]],
     "reshape": [lambda s: [s.flat(s.input(2, 3, 4))]],
     "scale": [_scale("1", "10"), _scale("-3", "7"), _scale("5", "1")],
     "sub": [lambda s: [s.op("sub", s.input(2, 3, 4), s.input(2, 3, 4))], _unequal("sub")],

@@ -58,7 +58,7 @@ class House:
     ) -> None:
         """`policy` is the clients'; every connection is recorded with its frames at the caller's end."""
         self.root, self.limits = root, limits or Limits(idle_s=20.0, step_s=20.0)
-        self.policy = policy or ClientPolicy(dealers=(identity("dealer"),), protocols=("clear", "masked"))
+        self.policy = policy or ClientPolicy(dealers=(identity("dealer"),), protocols=("clear", "masked", "fss"))
         self.calls: list[Call] = []
         self.faults: list[BaseException] = []
         self.dealer = Dealer(root / "dealer", limits=self.limits)

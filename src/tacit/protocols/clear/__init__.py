@@ -25,6 +25,7 @@ PROTOCOL = Protocol(
         "scaled": scaled,
         "open": kernels.open_clear,
         "poly": kernels.poly,
+        "relu": kernels.relu,
         "reveal": kernels.reveal,
     },
 )

@@ -17,7 +17,7 @@ from tacit.secure.kernel import kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire
 
-__all__ = ["keep", "mask", "offset", "open_clear", "poly", "product", "reveal"]
+__all__ = ["keep", "mask", "offset", "open_clear", "poly", "product", "relu", "reveal"]
 
 
 def _same(s: Session, x: Wire) -> Wire:
@@ -122,6 +122,16 @@ def poly(s: Session, opened: Share) -> Share:
         total = total * x + int(coeff)
     low = (total >> int(attrs["trunc"])) & ((1 << 64) - 1)
     return Share(wire, low.astype(np.uint64))
+
+
+@kernel("relu", out=_poly_out, cost=_poly_cost, deal=_poly_ahead, prime=_poly_ahead)
+def relu(s: Session, opened: Share) -> Share:
+    """max(y, 0) in exact integers, rounded down."""
+    wire = _poly_out(s, opened.wire)
+    if s.rank == CLIENT:
+        return Share(wire)
+    y = centered(opened.require(), opened.wire.ring) >> int(s.step.attrs["shift"])
+    return Share(wire, np.maximum(y, 0).view(np.uint64))
 
 
 def _reveal_out(s: Session, y: Wire) -> Wire:

@@ -1,0 +1,37 @@
+"""`fss`: exact activations at an opened value by function secret sharing; keys made ahead, two messages online."""
+
+from tacit.protocols.fss.relu import relu
+from tacit.secure import hub
+from tacit.secure.linear import product
+from tacit.secure.opening import open_masked
+from tacit.secure.protocol import Protocol, Threat
+
+__all__ = ["PROTOCOL"]
+
+PROTOCOL = Protocol(
+    name="fss",
+    parties=2,
+    threat=Threat(
+        statement=(
+            "Inputs are hidden from the server, weights from the client, and both from the dealer, as long as every "
+            "party follows the protocol."
+        ),
+        hides=frozenset({"input", "weights", "activations"}),
+        assumes=(
+            "nobody deviates from the protocol; a client that does can extract weights with few queries.",
+            "the dealer colludes with neither party: with the client it would give the weights, with the server the "
+            "inputs.",
+        ),
+    ),
+    kernels={
+        "mask": hub.mask,
+        "remask": hub.remask,
+        "product": product,
+        "offset": hub.offset,
+        "local": hub.local,
+        "scaled": hub.scaled,
+        "open": open_masked,
+        "relu": relu,
+        "reveal": hub.reveal,
+    },
+)

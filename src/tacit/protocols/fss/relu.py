@@ -1,0 +1,104 @@
+"""ReLU fused with truncation: the masked sign selects between zero and the opened value's shares.
+
+The tag is that of `protocols.masked.poly`: c - tag is y >> p or that plus 1. With d = [y >= 0] and d' = d ^ r_d public:
+
+    d' = 0:  (c - tag) d = c r_d - tag r_d
+    d' = 1:  (c - tag) d = c - tag - c r_d + tag r_d
+
+Both parties hold shares of r_d, tag and tag·r_d in the tag's two variants, picked by the top bit of C: five words, the
+client's from its seed. The sign is exact. The truncation rounds down or up by a coin that C and y determine together
+(P[up] is the fraction cut off); it is part of the functionality. One message each way for the sign, then the mask of
+the result. Source: the select of Orca and SIGMA (Jawalkar et al., S&P 2024; Gupta et al., PETS 2024), truncation by
+two tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.corr.bundle import Seeds
+from tacit.corr.demand import Demand
+from tacit.protocols.fss.sign import sign
+from tacit.ring import bits, native
+from tacit.secure import labels
+from tacit.secure.cost import Cost
+from tacit.secure.hub import mask
+from tacit.secure.kernel import kernel
+from tacit.secure.session import Session
+from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
+
+__all__ = ["SelectWords", "relu", "select"]
+
+_WORDS = 5
+
+
+@dataclass(frozen=True)
+class SelectWords(Demand):
+    """The server's corrections of r_d, tag and tag·r_d (both variants), mod 2^out."""
+
+    count: int
+    ring: int
+    shift: int
+    out: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.site}/select"
+
+    def stored(self, rank: int) -> int:
+        return (self.count * _WORDS * self.out + 7) // 8 if rank == SERVER else 0
+
+    def ideal(self, seeds: Seeds, rank: int, *given: Words, threads: int = 1) -> NDArray[np.uint8] | Words:
+        mask_value, hidden = (words.reshape(-1) for words in given)
+        key, nonce = seeds.of(CLIENT).key, (labels.SELECT << 32) | self.site
+        packed = bits.pack(hidden, 1, threads=threads)
+        words = native.relu_deal(mask_value, self.ring, self.shift, self.out, packed, key, nonce, threads=threads)
+        return bits.pack(words, self.out, threads=threads)
+
+
+def _out(s: Session, opened: Wire, hidden: Wire) -> Wire:
+    if (opened.preset, hidden.preset, hidden.ring) != ("opened", "opened", 1):
+        raise ValueError(f"{s.step.node}: a selection needs an opened value and its masked sign")
+    return Wire(opened.shape, int(s.step.attrs["ring"]), Fraction(s.step.attrs["scale"]), "raw")
+
+
+def _demand(s: Session, opened: Wire) -> SelectWords:
+    return SelectWords(s.step.site, opened.count, opened.ring, int(s.step.attrs["shift"]), int(s.step.attrs["ring"]))
+
+
+def _cost(s: Session, opened: Wire, hidden: Wire) -> Cost:
+    return Cost.dealt([_demand(s, opened)])
+
+
+def _deal(s: Session, opened: Share, hidden: Share) -> Share:
+    s.demand(_demand(s, opened.wire), opened.require(), hidden.require())
+    return Share(_out(s, opened.wire, hidden.wire))
+
+
+def _prime(s: Session, opened: Share, hidden: Share) -> Share:
+    return Share(_out(s, opened.wire, hidden.wire))
+
+
+@kernel("select", out=_out, cost=_cost, deal=_deal, prime=_prime)
+def select(s: Session, opened: Share, hidden: Share) -> Share:
+    """(y >> p) where y >= 0, else 0: additive parts mod 2^64 of both parties, without a preset. No message."""
+    wire, demand = _out(s, opened.wire, hidden.wire), _demand(s, opened.wire)
+    picked = bits.pack(hidden.require(), 1, threads=s.threads)
+    args = (opened.require().reshape(-1), demand.ring, demand.shift, picked)
+    if s.rank == CLIENT:
+        key, nonce = s.stream(CLIENT, labels.SELECT)
+        part = native.relu_client(*args, key, nonce, threads=s.threads)
+    else:
+        raw = s.take(demand.label, demand.stored(SERVER))
+        words = bits.unpack(np.frombuffer(raw, np.uint8), demand.out, (demand.count, _WORDS), threads=s.threads)
+        part = native.relu_server(*args, words, threads=s.threads)
+    return Share(wire, part.reshape(wire.shape))
+
+
+def relu(s: Session, opened: Share) -> Share:
+    """Composite: the masked sign, the selection, and the result on a fresh dealt preset. Two one-way steps."""
+    return mask(s, select(s, opened, sign(s, opened)))
