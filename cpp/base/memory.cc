@@ -14,7 +14,7 @@ constexpr std::size_t kLine = 64;
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kLimit = std::size_t{1} << 60;
 
-void* allocate(std::size_t bytes) noexcept {
+void* reserve(std::size_t bytes) noexcept {
   if (bytes > kLimit) return nullptr;
   const std::size_t align = bytes >= 2 * kHugePage ? kHugePage : kLine;
   const std::size_t rounded = (bytes + kLine - 1) / kLine * kLine;
@@ -30,11 +30,14 @@ void* allocate(std::size_t bytes) noexcept {
 
 void Free::operator()(void* p) const noexcept { std::free(p); }
 
-Words allocate_words(std::size_t count) noexcept {
-  return Words(count > kLimit / sizeof(u64) ? nullptr : static_cast<u64*>(allocate(count * sizeof(u64))));
+template <class T>
+Buffer<T> allocate(std::size_t count) noexcept {
+  return Buffer<T>(count > kLimit / sizeof(T) ? nullptr : static_cast<T*>(reserve(count * sizeof(T))));
 }
 
-Bytes allocate_bytes(std::size_t count) noexcept { return Bytes(static_cast<u8*>(allocate(count))); }
+template Buffer<u64> allocate<u64>(std::size_t) noexcept;
+template Buffer<u32> allocate<u32>(std::size_t) noexcept;
+template Buffer<u8> allocate<u8>(std::size_t) noexcept;
 
 bool product(std::initializer_list<std::size_t> sizes, std::size_t& out) noexcept {
   std::size_t total = 1;

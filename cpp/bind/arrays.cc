@@ -6,7 +6,7 @@ namespace tacit::bind {
 namespace {
 
 template <class T>
-constexpr const char* kTypeName = sizeof(T) == 8 ? "uint64" : "uint8";
+constexpr const char* kTypeName = sizeof(T) == 8 ? "uint64" : sizeof(T) == 4 ? "uint32" : "uint8";
 
 bool contiguous(const nb::ndarray<nb::ro>& a) {
   i64 step = 1;
@@ -50,7 +50,13 @@ Array<T> take(nb::handle object, const char* name, int rank) {
 }
 
 template Array<u64> take<u64>(nb::handle, const char*, int);
+template Array<u32> take<u32>(nb::handle, const char*, int);
 template Array<u8> take<u8>(nb::handle, const char*, int);
+
+bool is_halves(nb::handle object) {
+  nb::ndarray<nb::ro> a;
+  return nb::ndarray_check(object) && nb::try_cast(object, a, false) && a.dtype() == nb::dtype<u32>();
+}
 
 void same_shape(const std::vector<std::size_t>& shape, const std::vector<std::size_t>& wanted, const char* name) {
   if (shape == wanted) return;

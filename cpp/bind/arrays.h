@@ -32,7 +32,17 @@ template <class T>
 Array<T> take(nb::handle object, const char* name, int rank);
 
 extern template Array<u64> take<u64>(nb::handle, const char*, int);
+extern template Array<u32> take<u32>(nb::handle, const char*, int);
 extern template Array<u8> take<u8>(nb::handle, const char*, int);
+
+// Whether the object is an array of uint32; `take` says what is wrong with any other.
+bool is_halves(nb::handle object);
+
+// What `run` gives for the array, taken as words of 32 bits or of 64 by its own type.
+template <class Run>
+nb::object by_width(nb::handle object, const char* name, int rank, const Run& run) {
+  return is_halves(object) ? run(take<u32>(object, name, rank)) : run(take<u64>(object, name, rank));
+}
 
 // Fails unless the shape is the one wanted.
 void same_shape(const std::vector<std::size_t>& shape, const std::vector<std::size_t>& wanted, const char* name);

@@ -10,15 +10,21 @@ namespace {
 
 using Pair = std::pair<i64, i64>;
 
-nb::object conv2d_of(nb::handle x_, nb::handle w_, nb::object init_, Pair stride, Pair padding, Pair dilation,
-                     i64 groups, int threads, std::string_view tier_) {
+struct Options {
+  Pair stride, padding, dilation;
+  i64 groups;
+  int threads;
+  std::string_view tier;
+};
+
+template <class Word>
+nb::object convolve(nb::handle x_, const Array<Word>& w, const nb::object& init_, const Options& o) {
   const auto x = take<u64>(x_, "x", 4);
-  const auto w = take<u64>(w_, "w", 4);
-  check_threads(threads);
-  const Tier tier = take_tier(tier_);
-  ConvShape s{x.shape[0],    x.shape[1],     x.shape[2],     x.shape[3],      w.shape[0],
-              w.shape[1],    w.shape[2],     w.shape[3],     stride.first,    stride.second,
-              padding.first, padding.second, dilation.first, dilation.second, groups};
+  check_threads(o.threads);
+  const Tier tier = take_tier(o.tier);
+  ConvShape s{x.shape[0],      x.shape[1],       x.shape[2],       x.shape[3],        w.shape[0],
+              w.shape[1],      w.shape[2],       w.shape[3],       o.stride.first,    o.stride.second,
+              o.padding.first, o.padding.second, o.dilation.first, o.dilation.second, o.groups};
   check(check_conv(s));
   const std::vector<std::size_t> shape{s.batch, s.outputs, s.out_h, s.out_w};
   Array<u64> init{};
@@ -30,10 +36,16 @@ nb::object conv2d_of(nb::handle x_, nb::handle w_, nb::object init_, Pair stride
   Status status;
   {
     nb::gil_scoped_release release;
-    status = conv2d(tier, threads, s, x.data, w.data, init.data, out.get());
+    status = conv2d(tier, o.threads, s, x.data, w.data, init.data, out.get());
   }
   check(status);
   return to_numpy(std::move(out), shape);
+}
+
+nb::object conv2d_of(nb::handle x, nb::handle w, nb::object init, Pair stride, Pair padding, Pair dilation, i64 groups,
+                     int threads, std::string_view tier) {
+  const Options options{stride, padding, dilation, groups, threads, tier};
+  return by_width(w, "w", 4, [&](const auto& words) { return convolve(x, words, init, options); });
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 namespace tacit::bind {
 namespace {
 
-nb::object matmul_of(nb::handle a_, nb::handle b_, int threads, std::string_view tier_) {
-  const auto a = take<u64>(a_, "a", 2);
+template <class Word>
+nb::object multiply(const Array<Word>& a, nb::handle b_, int threads, std::string_view tier_) {
   const auto b = take<u64>(b_, "b", 2);
   check_threads(threads);
   const Tier tier = take_tier(tier_);
@@ -24,9 +24,13 @@ nb::object matmul_of(nb::handle a_, nb::handle b_, int threads, std::string_view
   return to_numpy(std::move(out), shape);
 }
 
-nb::object linear_of(nb::handle x_, nb::handle w_, nb::object init_, int threads, std::string_view tier_) {
+nb::object matmul_of(nb::handle a, nb::handle b, int threads, std::string_view tier) {
+  return by_width(a, "a", 2, [&](const auto& words) { return multiply(words, b, threads, tier); });
+}
+
+template <class Word>
+nb::object apply(nb::handle x_, const Array<Word>& w, const nb::object& init_, int threads, std::string_view tier_) {
   const auto x = take<u64>(x_, "x", 2);
-  const auto w = take<u64>(w_, "w", 2);
   check_threads(threads);
   const Tier tier = take_tier(tier_);
   if (x.shape[1] != w.shape[1]) throw nb::value_error("x and w must have the same number of inputs");
@@ -44,6 +48,10 @@ nb::object linear_of(nb::handle x_, nb::handle w_, nb::object init_, int threads
   }
   check(status);
   return to_numpy(std::move(out), shape);
+}
+
+nb::object linear_of(nb::handle x, nb::handle w, nb::object init, int threads, std::string_view tier) {
+  return by_width(w, "w", 2, [&](const auto& words) { return apply(x, words, init, threads, tier); });
 }
 
 template <auto Kernel>

@@ -1,4 +1,4 @@
-// Two-dimensional convolution mod 2^64.
+// Two-dimensional convolution mod 2^64, or mod 2^32 with a kernel of 32-bit words.
 #pragma once
 
 #include "base/status.h"
@@ -19,7 +19,9 @@ struct ConvShape {
 // Fails on any shape that has no result; otherwise sets out_h and out_w, and all later sizes fit.
 Status check_conv(ConvShape& shape);
 
-// out[batch][outputs][out_h][out_w] = x (*) w + init (cross-correlation, zero padding); init may be null.
-Status conv2d(Tier tier, int threads, const ConvShape& shape, const u64* x, const u64* w, const u64* init, u64* out);
+// out[batch][outputs][out_h][out_w] = x (*) w + init (cross-correlation, zero padding); init may be null. With 32-bit
+// words only the low halves of x and init count, and the result's high halves are zero.
+template <class Word>
+Status conv2d(Tier tier, int threads, const ConvShape& shape, const u64* x, const Word* w, const u64* init, u64* out);
 
 }  // namespace tacit

@@ -1,4 +1,4 @@
-// Products and convolutions of every tier against triple loops.
+// Products and convolutions of every tier, mod 2^64 and mod 2^32, against triple loops.
 #include "check.h"
 #include "ring/conv.h"
 #include "ring/dense.h"
@@ -6,6 +6,21 @@
 namespace tacit::test {
 namespace {
 
+// What the server's operand is made of: the words themselves, or their low halves.
+template <class Word>
+std::vector<Word> low(const Vector& words) {
+  std::vector<Word> out;
+  for (u64 word : words) out.push_back(static_cast<Word>(word));
+  return out;
+}
+
+// The result mod 2^64 or 2^32.
+template <class Word>
+void reduce(Vector& words) {
+  for (u64& word : words) word = static_cast<Word>(word);
+}
+
+template <class Word>
 void products(Checks& checks, Tier tier, std::size_t m, std::size_t k, std::size_t n) {
   const Vector a = noise(m * k, 1);
   const Vector b = noise(k * n, 2);
@@ -16,16 +31,19 @@ void products(Checks& checks, Tier tier, std::size_t m, std::size_t k, std::size
     for (std::size_t t = 0; t < k; ++t) wanted[i] += a[i / n * k + t] * b[t * n + i % n];
   }
   for (std::size_t i = 0; i < n * k; ++i) transposed[i] = b[i % k * n + i / k];
-  const std::string shape = std::to_string(m) + " " + std::to_string(k) + " " + std::to_string(n);
+  Vector wanted_sum(m * n);
+  for (std::size_t i = 0; i < m * n; ++i) wanted_sum[i] = wanted[i] + init[i];
+  reduce<Word>(wanted);
+  reduce<Word>(wanted_sum);
+  const std::vector<Word> left = low<Word>(a);
+  const std::vector<Word> weights = low<Word>(transposed);
+  const std::string shape = std::to_string(8 * sizeof(Word)) + " bits, " + std::to_string(m) + " " + std::to_string(k) + " " + std::to_string(n);
   for (int threads : {1, 3}) {
     Vector got(m * n);
-    checks.that(bool(matmul(tier, threads, m, k, n, a.data(), b.data(), got.data())), "matmul runs");
+    checks.that(bool(matmul(tier, threads, m, k, n, left.data(), b.data(), got.data())), "matmul runs");
     checks.that(got == wanted, name_of(tier) + ": matmul " + shape);
-    Vector sum(m * n);
-    checks.that(bool(linear(tier, threads, m, k, n, a.data(), transposed.data(), init.data(), sum.data())),
-                "linear runs");
-    sub(tier, threads, m * n, sum.data(), init.data(), got.data());
-    checks.that(got == wanted, name_of(tier) + ": linear " + shape);
+    checks.that(bool(linear(tier, threads, m, k, n, a.data(), weights.data(), init.data(), got.data())), "linear runs");
+    checks.that(got == wanted_sum, name_of(tier) + ": linear " + shape);
   }
 }
 
@@ -57,6 +75,7 @@ u64 window(const ConvShape& s, const Vector& x, const Vector& w, std::size_t at)
   return sum;
 }
 
+template <class Word>
 void convolution(Checks& checks, Tier tier, const Windows& c) {
   ConvShape s{c.batch,    c.channels, c.size,   c.size,   c.outputs, c.channels / static_cast<std::size_t>(c.groups),
               c.kernel,   c.kernel,   c.stride, c.stride, c.padding, c.padding,
@@ -67,11 +86,14 @@ void convolution(Checks& checks, Tier tier, const Windows& c) {
   const Vector init = noise(s.batch * s.outputs * s.out_h * s.out_w, 3);
   Vector wanted(init.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = init[i] + window(s, x, w, i);
+  reduce<Word>(wanted);
+  const std::vector<Word> weights = low<Word>(w);
   for (int threads : {1, 3}) {
     Vector got(init.size());
-    checks.that(bool(conv2d(tier, threads, s, x.data(), w.data(), init.data(), got.data())), "conv2d runs");
+    checks.that(bool(conv2d(tier, threads, s, x.data(), weights.data(), init.data(), got.data())), "conv2d runs");
     checks.that(got == wanted,
-                name_of(tier) + ": conv2d of " + std::to_string(c.size) + " to " + std::to_string(c.outputs));
+                name_of(tier) + ": conv2d of " + std::to_string(8 * sizeof(Word)) + " bits, " + std::to_string(c.size) +
+                    " to " + std::to_string(c.outputs));
   }
 }
 
@@ -92,26 +114,33 @@ void refusals(Checks& checks) {
   refused([](ConvShape& s) { s.padding_h = s.padding_w = (i64{1} << 31) - 1; });
 }
 
+// Every kernel of a tier with words of one kind.
+template <class Word>
+void everything(Checks& checks, Tier tier) {
+  for (std::size_t m : {1, 2, 5, 8, 19}) {
+    for (std::size_t k : {0, 1, 7, 33, 300}) {
+      for (std::size_t n : {1, 4, 9, 24, 50}) products<Word>(checks, tier, m, k, n);
+    }
+  }
+  products<Word>(checks, tier, 70, 260, 210);
+  convolution<Word>(checks, tier, {2, 3, 9, 5, 3, 1, 1, 1, 1});
+  convolution<Word>(checks, tier, {1, 4, 9, 8, 3, 2, 2, 1, 2});
+  convolution<Word>(checks, tier, {3, 4, 10, 4, 3, 1, 0, 2, 1});
+  convolution<Word>(checks, tier, {1, 6, 7, 6, 3, 2, 1, 1, 6});
+  convolution<Word>(checks, tier, {1, 40, 2, 9, 3, 1, 1, 1, 1});
+  convolution<Word>(checks, tier, {4, 30, 1, 9, 1, 1, 0, 1, 3});
+  convolution<Word>(checks, tier, {2, 30, 12, 17, 3, 1, 1, 1, 1});
+  convolution<Word>(checks, tier, {1, 2, 21, 9, 5, 3, 4, 2, 1});
+}
+
 }  // namespace
 }  // namespace tacit::test
 
 int main() {
   tacit::test::Checks checks;
   for (tacit::Tier tier : tacit::supported_tiers()) {
-    for (std::size_t m : {1, 2, 5, 8, 19}) {
-      for (std::size_t k : {0, 1, 7, 33, 300}) {
-        for (std::size_t n : {1, 4, 9, 24, 50}) tacit::test::products(checks, tier, m, k, n);
-      }
-    }
-    tacit::test::products(checks, tier, 70, 260, 210);
-    tacit::test::convolution(checks, tier, {2, 3, 9, 5, 3, 1, 1, 1, 1});
-    tacit::test::convolution(checks, tier, {1, 4, 9, 8, 3, 2, 2, 1, 2});
-    tacit::test::convolution(checks, tier, {3, 4, 10, 4, 3, 1, 0, 2, 1});
-    tacit::test::convolution(checks, tier, {1, 6, 7, 6, 3, 2, 1, 1, 6});
-    tacit::test::convolution(checks, tier, {1, 40, 2, 9, 3, 1, 1, 1, 1});
-    tacit::test::convolution(checks, tier, {4, 30, 1, 9, 1, 1, 0, 1, 3});
-    tacit::test::convolution(checks, tier, {2, 30, 12, 17, 3, 1, 1, 1, 1});
-    tacit::test::convolution(checks, tier, {1, 2, 21, 9, 5, 3, 4, 2, 1});
+    tacit::test::everything<tacit::u64>(checks, tier);
+    tacit::test::everything<tacit::u32>(checks, tier);
   }
   tacit::test::refusals(checks);
   return checks.report();

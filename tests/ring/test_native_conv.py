@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 from tacit.ring import native
 
 TIERS = native.tiers()
+#: What the kernel may be made of; the result is mod 2 to its bits.
+TYPES = [np.uint64, np.uint32]
 Pair = tuple[int, int]
 
 
 def words(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).integers(0, 1 << 64, size=shape, dtype=np.uint64)
+
+
+def low(values: np.ndarray, dtype: type) -> np.ndarray:
+    """The low bits of uint64 words that a `dtype` holds, as uint64."""
+    return values.astype(dtype).astype(np.uint64)
 
 
 def slow_conv(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> np.ndarray:
@@ -37,6 +44,7 @@ def slow_conv(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, dilatio
 PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("tier", TIERS)
 @given(
     batch=st.integers(0, 3),
@@ -53,6 +61,7 @@ PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 @settings(max_examples=120, deadline=None)
 def test_every_shape(
     tier: str,
+    dtype: type,
     batch: int,
     groups: int,
     channels: int,
@@ -68,9 +77,9 @@ def test_every_shape(
     x, w = words(batch, groups * channels, *size), words(groups * outputs, channels, *kernel, seed=1)
     wanted = slow_conv(x, w, stride, padding, dilation, groups)
     init = words(*wanted.shape, seed=2) if with_init else None
-    got = native.conv2d(x, w, init, stride, padding, dilation, groups, tier=tier)
+    got = native.conv2d(x, w.astype(dtype), init, stride, padding, dilation, groups, tier=tier)
     assert got.shape == wanted.shape
-    assert np.array_equal(got, wanted if init is None else wanted + init)
+    assert np.array_equal(got, low(wanted if init is None else wanted + init, dtype))
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -89,18 +98,29 @@ def test_every_shape(
     ],
 )
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", TYPES)
 def test_the_shapes_of_networks(
-    tier: str, shape: tuple[int, ...], outputs: int, kernel: int, stride: int, padding: int, groups: int, threads: int
+    tier: str,
+    dtype: type,
+    shape: tuple[int, ...],
+    outputs: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    groups: int,
+    threads: int,
 ) -> None:
     x, w = words(*shape), words(outputs, shape[1] // groups, kernel, kernel, seed=1)
     options = ((stride, stride), (padding, padding), (1, 1), groups)
     wanted = slow_conv(x, w, *options)
     init = words(*wanted.shape, seed=2)
-    assert np.array_equal(native.conv2d(x, w, init, *options, threads=threads, tier=tier), wanted + init)
+    got = native.conv2d(x, w.astype(dtype), init, *options, threads=threads, tier=tier)
+    assert np.array_equal(got, low(wanted + init, dtype))
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("tier", TIERS)
-def test_threads_change_nothing(tier: str) -> None:
+def test_threads_change_nothing(tier: str, dtype: type) -> None:
     for shape, out, groups in [
         ((1, 64, 4, 4), 128, 1),
         ((2, 16, 32, 32), 16, 1),
@@ -108,7 +128,7 @@ def test_threads_change_nothing(tier: str) -> None:
         ((1, 512, 2, 2), 512, 1),
         ((1, 64, 40, 40), 64, 4),
     ]:
-        x, w = words(*shape), words(out, shape[1] // groups, 3, 3, seed=1)
+        x, w = words(*shape), words(out, shape[1] // groups, 3, 3, seed=1).astype(dtype)
         one = native.conv2d(x, w, padding=(1, 1), groups=groups, tier=tier)
         for threads in (2, 5):
             assert np.array_equal(native.conv2d(x, w, padding=(1, 1), groups=groups, threads=threads, tier=tier), one)

@@ -13,10 +13,17 @@ from tacit.ring import native
 
 TIERS = native.tiers()
 SIZE = st.integers(0, 40)
+#: What the server's operand may be made of; the result is mod 2 to its bits.
+TYPES = [np.uint64, np.uint32]
 
 
 def words(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).integers(0, 1 << 64, size=shape, dtype=np.uint64)
+
+
+def low(values: np.ndarray, dtype: type) -> np.ndarray:
+    """The low bits of uint64 words that a `dtype` holds, as uint64."""
+    return values.astype(dtype).astype(np.uint64)
 
 
 def test_portable_is_always_there_and_last() -> None:
@@ -25,19 +32,21 @@ def test_portable_is_always_there_and_last() -> None:
     assert native.version() == 1
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("tier", TIERS)
 @given(m=SIZE, k=SIZE, n=SIZE)
 @settings(max_examples=60, deadline=None)
-def test_matmul(tier: str, m: int, k: int, n: int) -> None:
+def test_matmul(tier: str, dtype: type, m: int, k: int, n: int) -> None:
     a, b = words(m, k), words(k, n, seed=1)
-    assert np.array_equal(native.matmul(a, b, tier=tier), a @ b)
+    assert np.array_equal(native.matmul(a.astype(dtype), b, tier=tier), low(a @ b, dtype))
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize(("m", "k", "n"), [(64, 513, 400), (9, 256, 193), (8, 257, 192), (1, 700, 385), (130, 1, 24)])
-def test_matmul_across_blocks(tier: str, m: int, k: int, n: int) -> None:
+def test_matmul_across_blocks(tier: str, dtype: type, m: int, k: int, n: int) -> None:
     a, b = words(m, k), words(k, n, seed=1)
-    assert np.array_equal(native.matmul(a, b, tier=tier), a @ b)
+    assert np.array_equal(native.matmul(a.astype(dtype), b, tier=tier), low(a @ b, dtype))
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -45,21 +54,26 @@ def test_products_of_the_largest_words(tier: str) -> None:
     a = np.full((9, 300), (1 << 64) - 1, dtype=np.uint64)
     assert np.array_equal(native.matmul(a, a.T.copy(), tier=tier), np.full((9, 9), 300, dtype=np.uint64))
     assert np.array_equal(native.linear(a[:3], a, tier=tier), np.full((3, 9), 300, dtype=np.uint64))
+    half, init = a.astype(np.uint32), np.full((3, 9), (1 << 64) - 1, dtype=np.uint64)
+    assert np.array_equal(native.linear(a[:3], half, init, tier=tier), np.full((3, 9), 299, dtype=np.uint64))
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("tier", TIERS)
 @given(b=st.integers(0, 12), i=st.integers(0, 40), o=st.integers(0, 40), with_init=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_linear(tier: str, b: int, i: int, o: int, with_init: bool) -> None:
+def test_linear(tier: str, dtype: type, b: int, i: int, o: int, with_init: bool) -> None:
     x, w, init = words(b, i), words(o, i, seed=1), words(b, o, seed=2)
     wanted = x @ w.T + (init if with_init else np.uint64(0))
-    assert np.array_equal(native.linear(x, w, init if with_init else None, tier=tier), wanted)
+    got = native.linear(x, w.astype(dtype), init if with_init else None, tier=tier)
+    assert np.array_equal(got, low(wanted, dtype))
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("tier", TIERS)
-def test_linear_over_many_depth_blocks(tier: str) -> None:
+def test_linear_over_many_depth_blocks(tier: str, dtype: type) -> None:
     x, w, init = words(33, 1100), words(21, 1100, seed=1), words(33, 21, seed=2)
-    assert np.array_equal(native.linear(x, w, init, tier=tier), x @ w.T + init)
+    assert np.array_equal(native.linear(x, w.astype(dtype), init, tier=tier), low(x @ w.T + init, dtype))
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -81,12 +95,15 @@ def test_elementwise(tier: str, shape: list[int], s: int) -> None:
 def test_threads_change_nothing(tier: str) -> None:
     a, b = words(200, 500), words(500, 300, seed=1)
     x, w = words(2, 4096), words(1500, 4096, seed=1)
+    half = w.astype(np.uint32)
     big = words(1 << 19)
     for run in [
         lambda t: native.matmul(a, b, threads=t, tier=tier),
         lambda t: native.matmul(a, b[:, :5].copy(), threads=t, tier=tier),
         lambda t: native.linear(x, w, threads=t, tier=tier),
         lambda t: native.linear(words(40, 4096), w, threads=t, tier=tier),
+        lambda t: native.linear(x, half, threads=t, tier=tier),
+        lambda t: native.linear(words(40, 4096), half, threads=t, tier=tier),
         lambda t: native.add(big, big, threads=t, tier=tier),
         lambda t: native.sub(big, big[::-1].copy(), threads=t, tier=tier),
         lambda t: native.scale(big, -3, threads=t, tier=tier),

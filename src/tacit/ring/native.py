@@ -1,7 +1,8 @@
 """The compiled kernels, typed and described: the only module that imports the extension.
 
 Ring elements are uint64 words and arithmetic is mod 2^64; whoever works mod 2^k masks or packs the result, since 2^k
-divides 2^64. Arrays must be C-contiguous. Every kernel releases the interpreter lock and takes
+divides 2^64. Products take the server's tensor as uint32 too: then they are mod 2^32, at twice the speed, the other
+operands' high halves mean nothing and the result's are zero. Arrays must be C-contiguous. Every kernel releases the interpreter lock and takes
 
 - `threads`: the most threads to use, none of them started for work below a tenth of a millisecond;
 - `tier`: "" for the best instruction set of this CPU, or one of `tiers()` to force it.
@@ -29,6 +30,7 @@ except ImportError as error:  # pragma: no cover - a broken installation
 
 __all__ = [
     "Bytes",
+    "Tensor",
     "Words",
     "add",
     "conv2d",
@@ -55,6 +57,8 @@ __all__ = [
 
 Words: TypeAlias = NDArray[np.uint64]
 Bytes: TypeAlias = NDArray[np.uint8]
+#: The server's operand of a product, whose type says whether it is mod 2^64 or mod 2^32.
+Tensor: TypeAlias = NDArray[np.uint64] | NDArray[np.uint32]
 
 
 def tiers() -> list[str]:
@@ -67,19 +71,19 @@ def version() -> int:
     return _native.version()
 
 
-def matmul(a: Words, b: Words, *, threads: int = 1, tier: str = "") -> Words:
-    """The matrix product a b: (M, K) by (K, N) gives (M, N)."""
+def matmul(a: Tensor, b: Words, *, threads: int = 1, tier: str = "") -> Words:
+    """The matrix product a b: (M, K) by (K, N) gives (M, N); mod 2^32 if a is of uint32."""
     return _native.matmul(a, b, threads=threads, tier=tier)
 
 
-def linear(x: Words, w: Words, init: Words | None = None, *, threads: int = 1, tier: str = "") -> Words:
-    """x w^T + init: x of (B, I), w of (O, I), init of (B, O) or None for zeros; gives (B, O)."""
+def linear(x: Words, w: Tensor, init: Words | None = None, *, threads: int = 1, tier: str = "") -> Words:
+    """x w^T + init: x of (B, I), w of (O, I), init of (B, O) or None for zeros; gives (B, O). Mod 2^32 if w is uint32."""
     return _native.linear(x, w, init, threads=threads, tier=tier)
 
 
 def conv2d(
     x: Words,
-    w: Words,
+    w: Tensor,
     init: Words | None = None,
     stride: tuple[int, int] = (1, 1),
     padding: tuple[int, int] = (0, 0),
@@ -92,7 +96,7 @@ def conv2d(
     """The cross-correlation of x with w, plus init, zero-padded as in torch.
 
     x of (N, C, H, W), w of (O, C / groups, KH, KW), init like the result or None for zeros; gives (N, O, OH, OW).
-    `stride`, `padding` (both sides) and `dilation` are (height, width).
+    `stride`, `padding` (both sides) and `dilation` are (height, width). Mod 2^32 if w is of uint32.
     """
     return _native.conv2d(x, w, init, stride, padding, dilation, groups, threads=threads, tier=tier)
 
