@@ -77,23 +77,30 @@ def words(*shape: int) -> np.ndarray:
 
 
 def products(options: dict[str, Any], torch: ModuleType | None) -> Iterator[Case]:
-    """Matrix products and dense layers."""
-    for n in (256, 1024):
+    """Matrix products and dense layers; "32" says that the weights are words of 32 bits."""
+    for n in (256, 512, 1024):
         a, b = words(n, n), words(n, n)
         peer = None if torch is None else _bound(torch.matmul, _tensor(torch, a), _tensor(torch, b))
         yield Case("matmul", f"{n} x {n} x {n}", "MAC", n**3, _bound(native.matmul, a, b, **options), peer)
+    for n in (512, 1024):
+        a, b = words(n, n).astype(np.uint32), words(n, n)
+        yield Case("matmul 32", f"{n} x {n} x {n}", "MAC", n**3, _bound(native.matmul, a, b, **options))
     for batch in (1, 8, 64):
         x, w = words(batch, 4096), words(4096, 4096)
         peer = None if torch is None else _bound(torch.nn.functional.linear, _tensor(torch, x), _tensor(torch, w))
         run = _bound(native.linear, x, w, **options)
         unit, work = ("B of weights", w.nbytes) if batch == 1 else ("MAC", batch * w.size)
         yield Case("linear", f"{batch} x 4096 x 4096", unit, work, run, peer)
+        half = w.astype(np.uint32)
+        work = half.nbytes if batch == 1 else work
+        yield Case("linear 32", f"{batch} x 4096 x 4096", unit, work, _bound(native.linear, x, half, **options))
 
 
 def convolutions(options: dict[str, Any], torch: ModuleType | None) -> Iterator[Case]:
-    """The layers of residual networks, at batch 1 and 8."""
+    """The layers of residual networks, at batch 1 and 8; those of ResNet-18 on images of 224 are the last four."""
     shapes = [(1, 64, 32, 3, 1), (1, 128, 16, 3, 1), (1, 256, 8, 3, 1), (1, 512, 4, 3, 1), (8, 64, 32, 3, 1)]
-    shapes += [(8, 512, 4, 3, 1), (1, 64, 56, 3, 1), (1, 256, 14, 1, 1), (1, 64, 56, 3, 64), (8, 512, 1, 1, 1)]
+    shapes += [(8, 512, 4, 3, 1), (1, 256, 14, 1, 1), (1, 64, 56, 3, 64), (8, 512, 1, 1, 1)]
+    shapes += [(1, 64, 56, 3, 1), (1, 128, 28, 3, 1), (1, 256, 14, 3, 1), (1, 512, 7, 3, 1)]
     for batch, channels, size, kernel, groups in shapes:
         x, w = words(batch, channels, size, size), words(channels, channels // groups, kernel, kernel)
         pad = (kernel // 2, kernel // 2)
@@ -104,6 +111,8 @@ def convolutions(options: dict[str, Any], torch: ModuleType | None) -> Iterator[
             peer = _bound(torch.nn.functional.conv2d, *tensors, padding=pad, groups=groups)
         name = f"{batch} x {channels} x {size}^2, {kernel} x {kernel}" + (f", {groups} groups" if groups > 1 else "")
         yield Case("conv2d", name, "MAC", batch * w.size * size * size, run, peer)
+        run = _bound(native.conv2d, x, w.astype(np.uint32), None, (1, 1), pad, (1, 1), groups, **options)
+        yield Case("conv2d 32", name, "MAC", batch * w.size * size * size, run)
 
 
 def streams(options: dict[str, Any], torch: ModuleType | None) -> Iterator[Case]:

@@ -72,6 +72,11 @@ def _kernels(results: Results) -> Iterator[Target]:
         yield _at_least("64-bit ring product, 1024^3, one core", 18, product["rate"] / 1e9, "GMAC/s")
     if product and product.get("speedup"):
         yield _at_least("the same against torch's int64 in the same run", 1.5, product["speedup"], "times")
+    for kernel, size in (("matmul", "512 x 512 x 512"), ("conv2d", "1 x 64 x 56^2, 3 x 3")):
+        wide, half = rows.get((kernel, size)), rows.get((f"{kernel} 32", size))
+        if wide and half:
+            ratio = half["rate"] / wide["rate"]
+            yield _at_least(f"32-bit words against 64-bit ones, {kernel} {size}, one core", 1.8, ratio, "times")
     if convolution:
         yield _at_least("64 to 64 channels, 3x3 at 32x32, one core", 14, convolution["rate"] / 1e9, "GMAC/s")
 

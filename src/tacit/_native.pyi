@@ -1,15 +1,19 @@
-from numpy import uint8, uint64
+from typing import TypeAlias
+
+from numpy import uint8, uint32, uint64
 from numpy.typing import NDArray
+
+_Tensor: TypeAlias = NDArray[uint64] | NDArray[uint32]
 
 def tiers() -> list[str]: ...
 def version() -> int: ...
-def matmul(a: NDArray[uint64], b: NDArray[uint64], *, threads: int = 1, tier: str = "") -> NDArray[uint64]: ...
+def matmul(a: _Tensor, b: NDArray[uint64], *, threads: int = 1, tier: str = "") -> NDArray[uint64]: ...
 def linear(
-    x: NDArray[uint64], w: NDArray[uint64], init: NDArray[uint64] | None = None, *, threads: int = 1, tier: str = ""
+    x: NDArray[uint64], w: _Tensor, init: NDArray[uint64] | None = None, *, threads: int = 1, tier: str = ""
 ) -> NDArray[uint64]: ...
 def conv2d(
     x: NDArray[uint64],
-    w: NDArray[uint64],
+    w: _Tensor,
     init: NDArray[uint64] | None = None,
     stride: tuple[int, int] = (1, 1),
     padding: tuple[int, int] = (0, 0),

@@ -19,7 +19,7 @@ from tacit.corr.bundle import Seeds
 from tacit.ir.graph import Attr, Graph, Node
 from tacit.net import keys, tls
 from tacit.net.channel import Channel
-from tacit.plan.compile import integer_weights, plan_graph
+from tacit.plan.compile import plan_graph
 from tacit.plan.cost import Rates
 from tacit.plan.plan import Plan
 from tacit.plan.policy import Policy
@@ -183,9 +183,10 @@ def _run_seconds(pair: Pair, plan: Plan, threads: int) -> float:
 def _run(plan: Plan, words: dict[int, native.Words], pair: Pair, threads: int) -> float:
     seeds, registration, public = Seeds.fresh(), Seed.fresh(), plan.public()
     own = (Seeds(client=seeds.client), Seeds(server=seeds.server))
-    weights = integer_weights(plan)
+    weights = material.server_tensors(plan)
     sites = material.masked_sites(plan)
-    halves = {(i, "weight"): material.difference(plan, weights, registration, i, threads=threads) for i in sites}
+    owned = ((i, material.difference(plan, weights, registration, i, threads=threads)) for i in sites)
+    halves = material.halves(plan, owned)
     matrices = material.matrices(public, registration, threads=threads)
     dealt = [material.deal(public, seeds, rank, matrices, threads=threads) for rank in (CLIENT, SERVER)]
 

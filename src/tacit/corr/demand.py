@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,9 @@ class Demand(ABC):
         """Bytes that party `rank` must store because they cannot come from a seed; 0 if everything can."""
 
     @abstractmethod
-    def ideal(self, seeds: Seeds, rank: int, *given: Words, threads: int = 1) -> NDArray[np.uint8] | Words:
-        """The part of party `rank`, for the wire presets in `given`.
+    def ideal(self, seeds: Seeds, rank: int, *given: Any, threads: int = 1) -> NDArray[np.uint8] | Words:
+        """The part of party `rank`, for the wire presets and tensors in `given`, arrays of ring
+        elements.
 
         Everything random comes from `seeds`, of which an ideal dealer holds both halves. Only called where
         `stored(rank)` is not 0; returns exactly that many bytes. The parts of both parties are functions of the

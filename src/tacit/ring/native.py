@@ -1,8 +1,9 @@
 """The compiled kernels, typed and described: the only module that imports the extension.
 
 Ring elements are uint64 words and arithmetic is mod 2^64; whoever works mod 2^k masks or packs the result, since 2^k
-divides 2^64. Products take the server's tensor as uint32 too: then they are mod 2^32, at twice the speed, the other
-operands' high halves mean nothing and the result's are zero. Arrays must be C-contiguous. Every kernel releases the interpreter lock and takes
+divides 2^64. Products take the server's tensor as uint32 too: then they are mod 2^32 and about twice as fast, the high
+halves of the other operands mean nothing and those of the result are zero. Arrays must be C-contiguous. Every kernel
+releases the interpreter lock and takes
 
 - `threads`: the most threads to use, none of them started for work below a tenth of a millisecond;
 - `tier`: "" for the best instruction set of this CPU, or one of `tiers()` to force it.
@@ -77,7 +78,10 @@ def matmul(a: Tensor, b: Words, *, threads: int = 1, tier: str = "") -> Words:
 
 
 def linear(x: Words, w: Tensor, init: Words | None = None, *, threads: int = 1, tier: str = "") -> Words:
-    """x w^T + init: x of (B, I), w of (O, I), init of (B, O) or None for zeros; gives (B, O). Mod 2^32 if w is uint32."""
+    """x w^T + init: x of (B, I), w of (O, I), init of (B, O) or None for zeros; gives (B, O).
+
+    Mod 2^32 if w is of uint32.
+    """
     return _native.linear(x, w, init, threads=threads, tier=tier)
 
 

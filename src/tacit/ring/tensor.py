@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.errors import InvalidInput
-from tacit.ring.native import Words
+from tacit.ring.native import Tensor, Words
 
-__all__ = ["centered", "mask", "modulus_mask", "wrap"]
+__all__ = ["centered", "mask", "modulus_mask", "narrowed", "wrap"]
 
 
 def modulus_mask(bits: int) -> np.uint64:
@@ -25,6 +25,12 @@ def modulus_mask(bits: int) -> np.uint64:
 def mask(values: Words, bits: int) -> Words:
     """The elements mod 2^bits, of the same shape."""
     return np.asarray(np.bitwise_and(values, modulus_mask(bits)), dtype=np.uint64)
+
+
+def narrowed(values: Words, bits: int) -> Tensor:
+    """The same elements as products mod 2^bits take their tensor: uint32 for up to 32 bits, which halves the work."""
+    modulus_mask(bits)
+    return values.astype(np.uint32) if bits <= 32 else values
 
 
 def centered(values: Words, bits: int) -> NDArray[np.int64]:

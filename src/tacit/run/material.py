@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tacit.corr.bundle import Seeds
 from tacit.net.channel import Channel
+from tacit.plan.compile import integer_weights
 from tacit.plan.plan import Plan
+from tacit.ring.native import Tensor
 from tacit.ring.prg import Seed
+from tacit.ring.tensor import mask, narrowed
 from tacit.run.execute import Progress, walk
 from tacit.secure import labels
 from tacit.secure.session import Session
@@ -21,14 +24,16 @@ __all__ = [
     "deal",
     "dealt_parts",
     "difference",
+    "halves",
     "masked_sites",
     "matrices",
     "prime",
     "primed_parts",
+    "server_tensors",
     "spent_parts",
 ]
 
-Tensors = Mapping[tuple[int, str], Words]
+Tensors = Mapping[tuple[int, str], Tensor]
 
 
 def masked_sites(plan: Plan) -> list[int]:
@@ -36,7 +41,22 @@ def masked_sites(plan: Plan) -> list[int]:
     return [step.site for step in plan.steps if "weight" in step.weights and step.protocol != "clear"]
 
 
-def matrices(plan: Plan, registration: Seed, *, threads: int = 1) -> dict[tuple[int, str], Words]:
+def server_tensors(plan: Plan) -> dict[tuple[int, str], Tensor]:
+    """The owner's integer tensors by (site, name), weights in the words that products mod 2^k take them in.
+
+    Needs the owner's plan; LookupError for the public half.
+    """
+    integers = integer_weights(plan)
+    own = {(site, "weight"): plan.wires[site].ring for site in masked_sites(plan)}
+    return {key: narrowed(words, own[key]) if key in own else words for key, words in integers.items()}
+
+
+def halves(plan: Plan, differences: Iterable[tuple[int, Words]]) -> dict[tuple[int, str], Tensor]:
+    """The client's tensors out of every D, as (site, D)."""
+    return {(site, "weight"): narrowed(d, plan.wires[site].ring) for site, d in differences}
+
+
+def matrices(plan: Plan, registration: Seed, *, threads: int = 1) -> dict[tuple[int, str], Tensor]:
     """A for every linear layer, uniform mod 2^k: the dealer's half of the weights.
 
     The stream is bound to the plan's digest, which contains the commitment to the weights: another set of
@@ -46,7 +66,8 @@ def matrices(plan: Plan, registration: Seed, *, threads: int = 1) -> dict[tuple[
     out = {}
     for site in masked_sites(plan):
         step, ring = plan.steps[site], plan.wires[site].ring
-        out[site, "weight"] = seed.uniform(labels.MATRIX, site, step.weights["weight"], ring, threads=threads)
+        matrix = seed.uniform(labels.MATRIX, site, step.weights["weight"], ring, threads=threads)
+        out[site, "weight"] = narrowed(matrix, ring)
     return out
 
 
@@ -55,7 +76,7 @@ def difference(plan: Plan, weights: Tensors, registration: Seed, site: int, *, t
     seed = registration.derive("matrix", bytes.fromhex(plan.digest), bytes.fromhex(plan.commitment))
     step, ring = plan.steps[site], plan.wires[site].ring
     matrix = seed.uniform(labels.MATRIX, site, step.weights["weight"], ring, threads=threads)
-    return (weights[site, "weight"] - matrix) & np.uint64((1 << ring) - 1)
+    return mask(np.asarray(weights[site, "weight"], dtype=np.uint64) - matrix, ring)
 
 
 def dealt_parts(plan: Plan) -> dict[int, list[tuple[str, int]]]:

@@ -15,7 +15,6 @@ from tacit.errors import InvalidInput
 from tacit.net.channel import Channel
 from tacit.net.memory import pair
 from tacit.net.meter import Snapshot
-from tacit.plan.compile import integer_weights
 from tacit.plan.plan import Plan
 from tacit.ring.prg import Seed
 from tacit.run import material
@@ -78,10 +77,10 @@ def simulate(
     if plan.graph is None:
         raise InvalidInput("simulating needs the owner's plan, with weights; this is the public half")
     words = encode_inputs(plan, xs)
-    weights, public = integer_weights(plan), plan.public()
+    weights, public = material.server_tensors(plan), plan.public()
     registration, seeds = registration or Seed.fresh(), seeds or Seeds.fresh()
-    owned = {site: material.difference(plan, weights, registration, site) for site in material.masked_sites(plan)}
-    halves = {(site, "weight"): d for site, d in owned.items()}
+    sites = material.masked_sites(plan)
+    halves = material.halves(plan, ((i, material.difference(plan, weights, registration, i)) for i in sites))
     matrix = material.matrices(public, registration, threads=threads)
     dealt = [material.deal(public, seeds, rank, matrix, threads=threads) for rank in (CLIENT, SERVER)]
     channels = channels or pair()

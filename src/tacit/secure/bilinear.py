@@ -1,5 +1,5 @@
 """Products of the server's integer tensor with a part of a share: linear, convolution, per-channel; in words
-mod 2^64.
+mod 2^64, or mod 2^32 where the tensor is of uint32.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tacit.ring import native
+from tacit.ring.native import Tensor
 from tacit.secure.share import Words
 
 __all__ = ["BILINEAR", "along", "apply", "bias_axis", "macs", "out_shape"]
@@ -42,7 +43,7 @@ def macs(op: str, x: tuple[int, ...], w: tuple[int, ...], out: tuple[int, ...]) 
     return math.prod(out) * math.prod(w[1:])
 
 
-def along(values: Words, axis: int, rank: int) -> Words:
+def along(values: Tensor, axis: int, rank: int) -> Tensor:
     """A per-channel vector shaped so that it broadcasts along `axis` of an array of `rank` axes."""
     return values.reshape([-1 if i == axis else 1 for i in range(rank)])
 
@@ -55,9 +56,12 @@ def bias_axis(op: str, attrs: Mapping[str, Any], rank: int) -> int:
 
 
 def apply(
-    op: str, attrs: Mapping[str, Any], x: Words, w: Words, init: Words | None = None, *, threads: int = 1
+    op: str, attrs: Mapping[str, Any], x: Words, w: Tensor, init: Words | None = None, *, threads: int = 1
 ) -> Words:
-    """w · x + init, mod 2^64. `w` is [O, I], [O, C/groups, KH, KW] or [C]; `init` has the shape of the result."""
+    """w · x + init, mod 2^64, or mod 2^32 for a `w` of uint32.
+
+    `w` is [O, I], [O, C/groups, KH, KW] or [C]; `init` has the shape of the result.
+    """
     if op == "linear":
         flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         start = None if init is None else np.ascontiguousarray(init).reshape(-1, w.shape[0])

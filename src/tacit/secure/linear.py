@@ -50,7 +50,7 @@ class Product(Demand):
         wire = Wire(self.out, self.ring, Fraction(1), "derived")
         return wire.packed if rank == CLIENT else 0
 
-    def ideal(self, seeds: Seeds, rank: int, *given: Words, threads: int = 1) -> NDArray[np.uint8] | Words:
+    def ideal(self, seeds: Seeds, rank: int, *given: Any, threads: int = 1) -> NDArray[np.uint8] | Words:
         r, matrix = given
         s = seeds.of(SERVER).uniform(labels.LINEAR, self.site, self.out, self.ring, threads=threads)
         image = bilinear.apply(self.op, dict(self.attrs), r, matrix, threads=threads)
@@ -85,7 +85,7 @@ def _deal(s: Session, x: Share) -> Share:
     wire = _out(s, x.wire)
     demand = _demand(s, wire)
     if demand.stored(s.rank):
-        s.demand(demand, x.require(), s.tensor("weight"))
+        s.demand(demand, x.require(), s.weight())
     return Share(wire)
 
 
@@ -95,7 +95,7 @@ def _prime(s: Session, x: Share) -> Share:
         return Share(wire)
     dealt = s.unpack(s.take(f"{s.step.site}/product", wire.packed), wire)
     attrs = s.step.attrs
-    return Share(wire, bilinear.apply(s.step.op, attrs, x.require(), s.tensor("weight"), dealt, threads=s.threads))
+    return Share(wire, bilinear.apply(s.step.op, attrs, x.require(), s.weight(), dealt, threads=s.threads))
 
 
 @kernel("product", out=_out, cost=_cost, deal=_deal, prime=_prime)
@@ -108,5 +108,5 @@ def product(s: Session, x: Share) -> Share:
     if "bias" in s.step.weights:
         rank = len(wire.shape)
         init += bilinear.along(s.tensor("bias"), bilinear.bias_axis(s.step.op, s.step.attrs, rank), rank)
-    y = bilinear.apply(s.step.op, s.step.attrs, x.require(), s.tensor("weight"), init, threads=s.threads)
+    y = bilinear.apply(s.step.op, s.step.attrs, x.require(), s.weight(), init, threads=s.threads)
     return Share(wire, y)

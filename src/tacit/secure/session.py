@@ -15,6 +15,7 @@ from tacit.corr.demand import Demand
 from tacit.errors import InvalidInput, PeerError, StoreError
 from tacit.net.channel import Channel
 from tacit.ring import bits
+from tacit.ring.native import Tensor
 from tacit.secure.cost import Cost
 from tacit.secure.kernel import Leaf
 from tacit.secure.protocol import Protocol
@@ -58,7 +59,8 @@ class Session:
     seeds      of the bundle: a party's own, or both in "deal"
     taken      stored parts by label, given to this run
     made       parts that this run makes, to be stored
-    tensors    by (site, name): W at the server, D at the client, A at the dealer; words mod 2^k
+    tensors    by (site, name): W at the server, D at the client, A at the dealer; words mod 2^k, "weight" in uint32 for
+               k of up to 32 (`tacit.ring.tensor.narrowed`)
     bill       costs by site, filled by "dry"
     """
 
@@ -68,7 +70,7 @@ class Session:
     seeds: Seeds = field(default_factory=Seeds, repr=False)
     taken: Mapping[str, Any] = field(default_factory=dict, repr=False)
     made: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
-    tensors: Mapping[tuple[int, str], Words] = field(default_factory=dict, repr=False)
+    tensors: Mapping[tuple[int, str], Tensor] = field(default_factory=dict, repr=False)
     threads: int = 1
     bill: list[tuple[Step, str, Cost]] = field(default_factory=list, repr=False)
     step: Step = field(init=False, repr=False)
@@ -126,7 +128,7 @@ class Session:
         """Words of `wire.shape` from packed bytes. InvalidInput if they are not exactly that."""
         return bits.unpack(np.frombuffer(data, np.uint8), wire.ring, wire.shape, threads=self.threads)
 
-    def demand(self, demand: Demand, *given: Words) -> None:
+    def demand(self, demand: Demand, *given: Tensor) -> None:
         """Reading "deal": make this party's part of `demand` for the presets `given`."""
         if demand.stored(self.rank):
             part = demand.ideal(self.seeds, self.rank, *given, threads=self.threads)
@@ -152,8 +154,12 @@ class Session:
         return view
 
     def tensor(self, name: str) -> Words:
-        """This party's integer tensor `name` of the current step (W, D or A, by party)."""
-        return self.tensors[self.step.site, name]
+        """The server's integer tensor `name` of the current step, in words of 64 bits."""
+        return np.asarray(self.tensors[self.step.site, name], dtype=np.uint64)
+
+    def weight(self) -> Tensor:
+        """This party's tensor "weight" of the current step (W, D or A, by party), as products take it."""
+        return self.tensors[self.step.site, "weight"]
 
     def _peer(self) -> Channel:
         if self.channel is None:

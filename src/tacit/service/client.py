@@ -228,16 +228,17 @@ class Client:
             request_bundles(channel, self.plan, self.server, count, keep)
         return got
 
-    def _halves(self) -> dict[tuple[int, str], Words]:
+    def _halves(self) -> material.Tensors:
         """D of every layer, unpacked."""
         registrations = self.home.registrations()
         terms = registration_for("weights", self.plan, self.server)
-        out = {}
-        for site in material.masked_sites(self.plan):
+
+        def unpacked(site: int) -> Words:
             wire = difference_wire(self.plan, site)
             packed = np.frombuffer(registrations.load_part(terms.id, part_name(site)), np.uint8)
-            out[site, "weight"] = bits.unpack(packed, wire.ring, wire.shape, threads=self.threads)
-        return out
+            return bits.unpack(packed, wire.ring, wire.shape, threads=self.threads)
+
+        return material.halves(self.plan, ((site, unpacked(site)) for site in material.masked_sites(self.plan)))
 
     def ready(self) -> None:
         """Claim a bundle on both sides and load it, so that the next `predict` starts at once. Exhausted if

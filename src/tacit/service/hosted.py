@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from tacit.corr.registration import Registrations
 from tacit.errors import InvalidInput, PeerError
 from tacit.net.channel import Channel
-from tacit.plan.compile import integer_weights
 from tacit.plan.plan import Plan
 from tacit.ring.prg import SEED_BYTES, Seed
 from tacit.run import material
@@ -56,7 +55,7 @@ class Hosted:
     def __post_init__(self) -> None:
         if self.plan.graph is None:
             raise InvalidInput("a server needs the owner's .tacit file; this one is the public half")
-        self.weights = integer_weights(self.plan)
+        self.weights = material.server_tensors(self.plan)
 
     def enlisted(self) -> Seed:
         """The registration seed, from this home or from the dealer the first time."""

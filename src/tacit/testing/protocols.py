@@ -22,7 +22,6 @@ from tacit.ir.graph import Graph
 from tacit.net.memory import pair
 from tacit.net.meter import Counts, Snapshot
 from tacit.plan.bill import Bill
-from tacit.plan.compile import integer_weights
 from tacit.plan.plan import Plan
 from tacit.ring.prg import SEED_BYTES, Seed
 from tacit.run import material
@@ -134,10 +133,9 @@ def check_readings(plan: Plan, xs: Sequence[Doubles]) -> None:
     public, seeds, registration = plan.public(), Seeds.fresh(), Seed.fresh()
     dry = _Watched("dry", CLIENT)
     walk(public, dry)
-    weights = integer_weights(plan)
-    halves = {
-        (site, "weight"): material.difference(plan, weights, registration, site) for site in material.masked_sites(plan)
-    }
+    weights = material.server_tensors(plan)
+    sites = material.masked_sites(plan)
+    halves = material.halves(plan, ((i, material.difference(plan, weights, registration, i)) for i in sites))
     own = (Seeds(client=seeds.client), Seeds(server=seeds.server))
     kept: list[dict[str, Any]] = []
     for rank in (CLIENT, SERVER):

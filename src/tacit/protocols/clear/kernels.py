@@ -78,7 +78,7 @@ def product(s: Session, x: Share) -> Share:
     wire = _product_out(s, x.wire)
     if s.rank == CLIENT:
         return Share(wire)
-    y = bilinear.apply(s.step.op, s.step.attrs, x.require(), s.tensor("weight"), threads=s.threads)
+    y = bilinear.apply(s.step.op, s.step.attrs, x.require(), s.weight(), threads=s.threads)
     if "bias" in s.step.weights:
         y += bilinear.along(s.tensor("bias"), bilinear.bias_axis(s.step.op, s.step.attrs, y.ndim), y.ndim)
     return Share(wire, y)
