@@ -94,8 +94,8 @@ nb::object deal_of(nb::handle lam_, i64 k, i64 p, i64 ring, nb::handle flip_, nb
   return to_numpy(std::move(out), shape);
 }
 
-nb::object client_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::bytes key_, u64 nonce, int threads,
-                     std::string_view tier_) {
+nb::object client_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::bytes key_, u64 nonce, i64 below,
+                     i64 above, int threads, std::string_view tier_) {
   const auto opened = take<u64>(opened_, "opened", 1);
   const auto dhat = take_bits(dhat_, "dhat", opened.size);
   const u8* key = take_key(key_);
@@ -105,14 +105,15 @@ nb::object client_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::byt
   Status status;
   {
     nb::gil_scoped_release release;
-    status = relu_client(tier, threads, {k, p}, opened.size, opened.data, dhat.data, key, nonce, out.get());
+    status = relu_client(tier, threads, {k, p}, {below, above}, opened.size, opened.data, dhat.data, key, nonce,
+                         out.get());
   }
   check(status);
   return to_numpy(std::move(out), opened.shape);
 }
 
-nb::object server_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::handle words_, int threads,
-                     std::string_view tier_) {
+nb::object server_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::handle words_, i64 below, i64 above,
+                     int threads, std::string_view tier_) {
   const auto opened = take<u64>(opened_, "opened", 1);
   const auto dhat = take_bits(dhat_, "dhat", opened.size);
   const auto words = take<u64>(words_, "words", 2);
@@ -123,7 +124,7 @@ nb::object server_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::han
   Status status;
   {
     nb::gil_scoped_release release;
-    status = relu_server(threads, {k, p}, opened.size, opened.data, dhat.data, words.data, out.get());
+    status = relu_server(threads, {k, p}, {below, above}, opened.size, opened.data, dhat.data, words.data, out.get());
   }
   check(status);
   return to_numpy(std::move(out), opened.shape);
@@ -142,9 +143,9 @@ void bind_fss(nb::module_& m) {
   m.def("relu_deal", deal_of, nb::arg("lam"), nb::arg("k"), nb::arg("p"), nb::arg("ring"), nb::arg("flip"),
         nb::arg("key"), nb::arg("nonce"), nb::kw_only(), threads, tier);
   m.def("relu_client", client_of, nb::arg("opened"), nb::arg("k"), nb::arg("p"), nb::arg("dhat"), nb::arg("key"),
-        nb::arg("nonce"), nb::kw_only(), threads, tier);
+        nb::arg("nonce"), nb::arg("below") = 0, nb::arg("above") = 1, nb::kw_only(), threads, tier);
   m.def("relu_server", server_of, nb::arg("opened"), nb::arg("k"), nb::arg("p"), nb::arg("dhat"), nb::arg("words"),
-        nb::kw_only(), threads, tier);
+        nb::arg("below") = 0, nb::arg("above") = 1, nb::kw_only(), threads, tier);
 }
 
 }  // namespace tacit::bind

@@ -29,12 +29,14 @@ Opened opened_of(const ReluShape& shape, u64 value) {
           static_cast<std::size_t>(~value >> (shape.bits - 1) & 1)};
 }
 
-// A party's share of d (c - tag_v) from its five words; `constant` is its share of c: c itself, or 0.
-u64 share_of(const Opened& opened, u64 constant, u64 flipped, const u64* words) {
+// A party's share of the result from its five words; `constant` is its share of c: c itself, or 0.
+u64 share_of(const Opened& opened, const Slopes& slopes, u64 constant, u64 flipped, const u64* words) {
   const u64 tag = words[1 + 2 * opened.variant];
   const u64 product = opened.centre * words[0] - words[2 + 2 * opened.variant];  // r (c - tag)
   // d is r where dhat is 0 and 1 - r where it is 1
-  return ((constant - tag) & flipped) + ((product ^ flipped) - flipped);
+  const u64 positive = ((constant - tag) & flipped) + ((product ^ flipped) - flipped);
+  const auto below = static_cast<u64>(slopes.below);
+  return (static_cast<u64>(slopes.above) - below) * positive + below * (constant - tag);
 }
 
 // Calls run(first, count) for all chunks of [0, n); `scratch` words are its own and wiped at the end.
@@ -79,8 +81,8 @@ Status relu_deal(Tier tier, int threads, const ReluShape& shape, i64 ring, std::
   return ok();
 }
 
-Status relu_client(Tier tier, int threads, const ReluShape& shape, std::size_t n, const u64* opened, const u8* dhat,
-                   const u8 key[16], u64 nonce, u64* out) {
+Status relu_client(Tier tier, int threads, const ReluShape& shape, const Slopes& slopes, std::size_t n,
+                   const u64* opened, const u8* dhat, const u8 key[16], u64 nonce, u64* out) {
   if (Status bad = check_relu(shape); !bad) return bad;
   const PrgKernels& prg = prg_kernels(tier);
   RoundKeys keys;
@@ -89,19 +91,19 @@ Status relu_client(Tier tier, int threads, const ReluShape& shape, std::size_t n
     prg.fill(keys, nonce, first * kStreamBlocks, count * kStreamBlocks, shares);
     for (std::size_t i = 0; i < count; ++i) {
       const Opened o = opened_of(shape, opened[first + i]);
-      out[first + i] = share_of(o, 0, spread(dhat, first + i), shares + kStreamWords * i);
+      out[first + i] = share_of(o, slopes, 0, spread(dhat, first + i), shares + kStreamWords * i);
     }
   });
   return ok();
 }
 
-Status relu_server(int threads, const ReluShape& shape, std::size_t n, const u64* opened, const u8* dhat,
-                   const u64* words, u64* out) {
+Status relu_server(int threads, const ReluShape& shape, const Slopes& slopes, std::size_t n, const u64* opened,
+                   const u8* dhat, const u64* words, u64* out) {
   if (Status bad = check_relu(shape); !bad) return bad;
   by_chunks(threads, n, [&](std::size_t first, std::size_t count, u64*) {
     for (std::size_t i = first; i < first + count; ++i) {
       const Opened o = opened_of(shape, opened[i]);
-      out[i] = share_of(o, o.centre, spread(dhat, i), words + kReluWords * i);
+      out[i] = share_of(o, slopes, o.centre, spread(dhat, i), words + kReluWords * i);
     }
   });
   return ok();

@@ -1,4 +1,4 @@
-// ReLU and truncation in one, of an opened value, given masked shares of its sign.
+// ReLU, or another function with one kink at zero, and truncation in one, of an opened value, given its masked sign.
 //
 // As in poly/poly.h, y with |y| < 2^(k-2) is opened as C = y + lambda + 2^(k-2) mod 2^k; v = 0 where the top bit of C is
 // 1, else 1; tag_0 = lambda >> p unsigned, tag_1 = lambda >> p signed; c = (C >> p) - 2^(k-2-p), so that c - tag_v is
@@ -19,6 +19,12 @@ struct ReluShape {
   i64 shift;  // p, 0 to k - 2
 };
 
+// The factors of y where y < 0 and where y >= 0: 0 and 1 for ReLU.
+struct Slopes {
+  i64 below;
+  i64 above;
+};
+
 Status check_relu(const ReluShape& shape);
 
 // out[n][5]: the five values minus the client's shares, mod 2^ring. The client's share of value j of element e is word
@@ -26,12 +32,12 @@ Status check_relu(const ReluShape& shape);
 Status relu_deal(Tier tier, int threads, const ReluShape& shape, i64 ring, std::size_t n, const u64* lam,
                  const u8* flip, const u8 key[16], u64 nonce, u64* out);
 
-// out[n]: the client's share of d (c - tag_v). dhat holds the bits d ^ r.
-Status relu_client(Tier tier, int threads, const ReluShape& shape, std::size_t n, const u64* opened, const u8* dhat,
-                   const u8 key[16], u64 nonce, u64* out);
+// out[n]: the client's share of (below + d (above - below)) (c - tag_v). dhat holds the bits d ^ r.
+Status relu_client(Tier tier, int threads, const ReluShape& shape, const Slopes& slopes, std::size_t n, const u64* opened,
+                   const u8* dhat, const u8 key[16], u64 nonce, u64* out);
 
 // out[n]: the server's share, from its words[n][5].
-Status relu_server(int threads, const ReluShape& shape, std::size_t n, const u64* opened, const u8* dhat,
-                   const u64* words, u64* out);
+Status relu_server(int threads, const ReluShape& shape, const Slopes& slopes, std::size_t n, const u64* opened,
+                   const u8* dhat, const u64* words, u64* out);
 
 }  // namespace tacit

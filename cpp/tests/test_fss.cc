@@ -121,9 +121,9 @@ void relu(Checks& checks, Tier tier, int threads, ReluShape shape, std::size_t n
   Vector server(n);
   checks.that(bool(relu_deal(tier, threads, shape, 64, n, lam.data(), flip.data(), kKeys[0], 9, words.data())),
               "relu_deal runs");
-  checks.that(bool(relu_client(tier, threads, shape, n, opened.data(), dhat.data(), kKeys[0], 9, client.data())),
+  checks.that(bool(relu_client(tier, threads, shape, {0, 1}, n, opened.data(), dhat.data(), kKeys[0], 9, client.data())),
               "relu_client runs");
-  checks.that(bool(relu_server(threads, shape, n, opened.data(), dhat.data(), words.data(), server.data())),
+  checks.that(bool(relu_server(threads, shape, {0, 1}, n, opened.data(), dhat.data(), words.data(), server.data())),
               "relu_server runs");
   bool right = true;
   for (std::size_t i = 0; i < n; ++i) {

@@ -14,6 +14,7 @@ from tacit import ops
 from tacit.errors import InvalidInput, Refusal, Refused
 from tacit.front.fold import fold
 from tacit.front.fuse import fuse
+from tacit.front.order import pool_first
 from tacit.ir import Graph, Node
 from tacit.ir.attrs import Shape
 from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value
@@ -83,6 +84,7 @@ class Builder:
         self._refusals += [refusal for refusal in unfused if refusal not in self._refusals]
         if self._refusals:
             raise Refused(self._refusals)
+        nodes, ends = pool_first(nodes, ends)
         nodes, ends, weights = fold(nodes, ends, self._weights)
         used = {key for node in nodes for key in node.weights.values()}
         rounded = {key: self._rounded(key, weights[key]) for key in weights if key in used}

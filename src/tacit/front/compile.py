@@ -10,6 +10,7 @@ import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.front.clear import ranges
+from tacit.front.labels import with_labels
 from tacit.front.load import load_model
 from tacit.ir.graph import Graph
 from tacit.plan.compile import plan_graph, proven_bounds
@@ -34,6 +35,7 @@ def compile_model(
     """
     policy = policy or Policy()
     graph = load_model(model, example)
+    graph = with_labels(graph, policy.labels) if policy.labels else graph
     batches = [_batch(b, graph) for b in (calibration if calibration is not None else [example])]
     if not batches:
         raise InvalidInput("calibration holds no batch; give at least one")

@@ -1,7 +1,15 @@
 """What to compute: one module per operation, found by listing this folder.
 
 Each module offers `shape` (checked), `clear` (its meaning in float64), and the tables `aten` and `onnx` of the source
-operations it comes from. Adding an operation is adding a file.
+operations it comes from. It says how it runs in secret by `lower`, by `place`, or both:
+
+    lower       one step of its own name, as a program in words of `secure.basis`
+    place       (Placer, node, sites) -> site: the steps that the planner writes for it; one step of its name if absent
+    words       names of protocol kernels that its step needs beyond the common ones
+    evaluates   True if its step reads opened values and makes a wire in a ring of its own
+    extent      (attrs, *shapes) -> float: a bound of its magnitude that holds whatever its inputs are
+
+Adding an operation is adding a file.
 """
 
 from __future__ import annotations

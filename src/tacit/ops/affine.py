@@ -12,12 +12,14 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, weight_shape
 from tacit.ir.attrs import axis as axis_of
+from tacit.ir.graph import Node
 from tacit.ir.source import Constant, Step, Unsupported, Value
 from tacit.secure import basis
+from tacit.secure.placer import Placer
 from tacit.secure.session import Session
 from tacit.secure.share import Share
 
-__all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "place", "shape"]
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -40,6 +42,11 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
 def lower(s: Session, x: Share) -> Share:
     """The server's product with its gains."""
     return basis.product(s, x)
+
+
+def place(p: Placer, node: Node, sites: list[int]) -> int:
+    """One product with the server's weights."""
+    return p.linear(node, sites[0])
 
 
 def bound(attrs: Attrs, weights: Weights, x: float) -> float:

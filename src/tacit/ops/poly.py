@@ -9,15 +9,31 @@ import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, fraction, strings
+from tacit.ir.graph import Node
 from tacit.ir.source import Constant, Step, Unsupported, literal, needs_value, polynomial
 from tacit.secure import basis
+from tacit.secure.placer import Placer
 from tacit.secure.session import Session
 from tacit.secure.share import Share
 
-__all__ = ["MAX_DEGREE", "aten", "bound", "clear", "coefficients", "lower", "onnx", "shape", "words"]
+__all__ = [
+    "MAX_DEGREE",
+    "aten",
+    "bound",
+    "clear",
+    "coefficients",
+    "evaluates",
+    "lower",
+    "onnx",
+    "place",
+    "shape",
+    "words",
+]
 
 #: What a protocol must have beyond the words that all share.
 words = ("poly",)
+#: Its operand is opened, and its result is in a ring of its own.
+evaluates = True
 
 MAX_DEGREE = 6
 
@@ -48,6 +64,11 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
 def lower(s: Session, opened: Share) -> Share:
     """The polynomial at the opened value."""
     return basis.poly(s, opened)
+
+
+def place(p: Placer, node: Node, sites: list[int]) -> int:
+    """One opening and one evaluation."""
+    return p.polynomial(sites[0], node.id, list(strings(node.attrs, "coeffs")), node.inputs[0])
 
 
 def bound(attrs: Attrs, weights: Weights, x: float) -> float:

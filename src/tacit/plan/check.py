@@ -11,6 +11,7 @@ from typing import Any
 from tacit import ops
 from tacit.errors import InvalidFile, InvalidInput
 from tacit.ir.attrs import fraction
+from tacit.plan.gates import GATES, check_gate
 from tacit.plan.plan import walk_wires
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Wire
@@ -22,7 +23,7 @@ MAX_ELEMENTS = 1 << 32
 _SCALE_BITS, _NUMBER_BITS = 1 << 12, 31
 _COEFFICIENT = re.compile(r"-?[0-9]{1,39}", re.ASCII)
 #: Steps that the planner writes beside those of `tacit.ops`.
-_WORDS = frozenset({"mask", "remask", "open", "reveal"})
+_WORDS = frozenset({"mask", "remask", "open", "reveal", "fan", "plus", "ranks", "labels"})
 _TENSORS = {
     "linear": ("weight", "bias"),
     "conv": ("weight", "bias"),
@@ -58,6 +59,7 @@ def check_steps(steps: tuple[Step, ...], inputs: Mapping[int, Wire], ranges: Map
     ring within its stated range, and no failure bound is understated.
     """
     made: dict[int, Wire] = {}
+    limits: dict[int, float] = {}
     protocols = {step.protocol for step in steps}
     if "clear" in protocols and len(protocols) > 1:
         raise InvalidFile("it mixes steps in the clear with private ones, which read each other's values differently")
@@ -72,11 +74,14 @@ def check_steps(steps: tuple[Step, ...], inputs: Mapping[int, Wire], ranges: Map
             if max(wire.scale.numerator.bit_length(), wire.scale.denominator.bit_length()) > _SCALE_BITS:
                 raise InvalidFile("its scale is absurdly fine or coarse")
             if step.op in ("mask", "open", "reveal"):
-                _check_range(ranges.get(step.site), wire)
+                limits[step.site] = _check_range(ranges.get(step.site), wire)
             if step.op == "poly":
-                _check_poly(step, operands[0], ranges[step.inputs[0]])
-            if step.op == "relu" and step.attrs["shift"] > operands[0].ring - 2:
-                raise InvalidFile(f"it shifts {step.attrs['shift']} bits out of a ring of {operands[0].ring}")
+                _check_poly(step, operands[0], limits[step.inputs[0]])
+            if step.op == "fan" or step.op in GATES:
+                limits[step.site] = limits[step.inputs[0]]
+                check_gate(step, operands[0], limits[step.site])
+            if step.op == "plus":
+                fraction(step.attrs["value"], "value")
             if step.op == "reveal" and not 0 <= step.attrs["drop"] < wire.ring:
                 raise InvalidFile(f"it drops {step.attrs['drop']} bits of {wire.ring}")
         except (InvalidInput, KeyError, TypeError) as error:
@@ -107,8 +112,8 @@ def _check_form(step: Step) -> None:
 
 
 def _check_operands(step: Step, operands: list[Wire]) -> None:
-    """An opened value is for polynomials alone, and what was revealed is for nobody else."""
-    allowed = ("opened",) if step.op in ("poly", "relu") else ("dealt", "derived")
+    """An opened value is for evaluations alone, and what was revealed is for nobody else."""
+    allowed = ("opened",) if step.op in ("poly", "fan", *GATES) else ("dealt", "derived")
     for wire in operands:
         if wire.preset not in allowed:
             raise InvalidFile(f"it cannot read a value that is {wire.preset}")
@@ -127,12 +132,13 @@ def _check_sizes(step: Step, operands: list[Wire]) -> None:
         check_shape((*others, high + 2 * above, wide + 2 * aside))
 
 
-def _check_range(bound: float | None, wire: Wire) -> None:
+def _check_range(bound: float | None, wire: Wire) -> float:
     """A value within `bound` must not leave the half of the ring in which an opening is right."""
     if bound is None or not 0 < bound < math.inf:
         raise InvalidFile("it has no range")
     if Fraction(bound) * wire.scale > Fraction(2) ** (wire.ring - 2):
         raise InvalidFile(f"values up to {bound:g} at scale {wire.scale} do not fit a ring of {wire.ring} bits")
+    return bound
 
 
 def _check_poly(step: Step, opened: Wire, bound: float) -> None:

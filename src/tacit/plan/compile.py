@@ -35,7 +35,7 @@ def proven_bounds(graph: Graph, input_bound: float, policy: Policy) -> dict[str,
             continue
         weights = {name: np.abs(graph.weights[key].astype(np.float64)) + half_w for name, key in node.weights.items()}
         operands = [bounds[i] for i in node.inputs]
-        evaluated = node.op in ("poly", "relu")
+        evaluated = getattr(ops.load(node.op), "evaluates", False)
         if evaluated:
             operands = [x * (1 + 2.0**-8) + 2 * half_x for x in operands]
         bound = ops.load(node.op).bound(node.attrs, weights, *operands)
@@ -81,6 +81,10 @@ def plan_graph(
         "ranges": policy.ranges,
         "margin": policy.margin,
         "failure_bits": policy.failure_bits,
+        "window": policy.window,
+        "tie": policy.tie,
+        "rounding": policy.rounding,
+        "reveal": policy.reveal,
         "calibration": data_hash,
     }
     opening, salt = secrets.token_bytes(32), secrets.token_hex(16)

@@ -4,8 +4,7 @@ needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,17 +14,14 @@ from tacit.ir.graph import Graph, Node
 from tacit.plan.fixed import Fitted, ceil_log2, fit_polynomial
 from tacit.plan.plan import run_step
 from tacit.plan.policy import RINGS, Policy
+from tacit.plan.rings import assign_rings, spare_bits
 from tacit.secure.protocol import load_protocol
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Wire
 
-__all__ = ["MAX_WEIGHT_BITS", "Placement", "assign_rings", "place", "spare_bits"]
-
-#: Beyond this many fraction bits, weights stored as float32 have nothing more to give.
-MAX_WEIGHT_BITS = 20
+__all__ = ["Placement", "place", "settled"]
 
 _RENAMED = {"gain": "weight", "offset": "bias"}
-_LINEAR = ("linear", "conv", "affine")
 _IDENTITY = ["0", "1"]
 #: Steps whose result is in a ring of its own choice.
 _EVALUATIONS = ("poly", "relu")
@@ -42,7 +38,8 @@ class Placement:
         seen: Mapping[str, float],
         spare: Mapping[str, int] | None = None,
     ) -> None:
-        self.graph, self.policy, self.bounds, self.seen = graph, policy, bounds, seen
+        self.graph, self.policy, self.seen = graph, policy, seen
+        self.bounds = settled(graph, bounds)
         self.steps: list[Step] = []
         self.wires: list[Wire] = []
         self.inputs: dict[int, Wire] = {}
@@ -64,11 +61,21 @@ class Placement:
 
     def _protocol(self, op: str) -> str:
         """The first protocol allowed that has every word that the op needs beyond the common ones."""
-        needs = getattr(ops.load(op), "words", ()) if op in ops.names() else ()
+        needs = getattr(ops.load(op), "words", ()) if op in ops.names() else (op,)
         for name in self.policy.protocols:
             if all(word in load_protocol(name).kernels for word in needs):
                 return name
         raise LookupError(f"no protocol that the policy allows can do {op}")
+
+    @property
+    def resolution(self) -> int:
+        """Fraction bits of inputs and activations."""
+        return self.policy.input_bits
+
+    @property
+    def widest(self) -> int:
+        """The ring that every step has until `assign_rings` narrows them."""
+        return self._ring
 
     def once(self, op: str, site: int, node: str, attrs: Mapping[str, Any] | None = None) -> int:
         """`op` on `site`, emitted the first time it is asked for: one mask and one opening a wire."""
@@ -98,11 +105,12 @@ class Placement:
 
     def polynomial(self, site: int, node: str, coeffs: list[str], source: str) -> int:
         """Open `site` (once) and evaluate; `source` is the graph node whose range `site` has."""
+        if self.wires[site].scale == 1:  # a bit or a label: the tag must have fraction bits
+            site = self.once("lift", site, node, {"by": str(1 << self.policy.input_bits)})
         bound, scale = self.bound(source), self.wires[site].scale
         self._must_fit(node, scale, bound)
         fitted = self._fit(node, coeffs, scale, bound, source)
-        opened = self.once("open", site, source)
-        self.limits[opened] = max(bound, self.limits.get(opened, 0.0))
+        opened = self.opened(site, source, source, bound)
         attrs = {
             "coeffs": [str(c) for c in fitted.coeffs],
             "shift": fitted.shift,
@@ -113,14 +121,54 @@ class Placement:
         }
         return self.emit("poly", (opened,), node, attrs)
 
-    def relu(self, site: int, node: str, source: str) -> int:
-        """Open `site` (once) and keep what is not negative, truncated to the input's precision."""
-        bound, scale = self.bound(source), self.wires[site].scale
-        self._must_fit(node, scale, bound)
-        opened = self.once("open", site, source)
+    def opened(self, site: int, node: str, source: str, bound: float) -> int:
+        """`site`, whose magnitude stays below `bound`, opened once for all who need it."""
+        self._must_fit(node, self.wires[site].scale, bound)
+        opened = self.once("open", site, node)
         self.limits[opened] = max(bound, self.limits.get(opened, 0.0))
-        shift = max(0, ceil_log2(scale) - self.policy.input_bits)
-        attrs = {"shift": shift, "ring": self._ring, "scale": str(scale / (1 << shift))}
+        return opened
+
+    def sign_bits(self, scale: Fraction, bound: float, *, exact: bool = False) -> list[int]:
+        """The bits [low, high) of an opened value at `scale` below `bound` that a sign test looks at.
+
+        Those above say nothing new. Those below the resolution are left out unless the policy's window is "exact": they
+        decide between results that truncation does not keep apart either.
+        """
+        high = max(3, ceil_log2(Fraction(bound) * scale) + 2)
+        low, window = max(0, ceil_log2(scale) - self.policy.input_bits), self.policy.window
+        if exact or window == "exact":
+            low = 0
+        elif window != "auto":
+            low = max(0, high - int(window))
+        return [min(low, high - 2), high]
+
+    def kink(
+        self,
+        site: int,
+        node: str,
+        source: str,
+        slopes: tuple[int, int] = (0, 1),
+        *,
+        bound: float | None = None,
+        truncate: bool = True,
+        knots: Sequence[Fraction] = (),
+    ) -> int:
+        """See `Placer.kink`."""
+        own, scale = bound is None, self.wires[site].scale
+        most = (self.bound(source) if bound is None else bound) * (2 if knots else 1)
+        opened = self.opened(site, source if own else node, source, most)
+        if knots:
+            opened = self.emit("fan", (opened,), node, {"knots": [str(round(t * scale)) for t in knots]})
+        shift = max(0, ceil_log2(scale) - self.policy.input_bits) if truncate else 0
+        attrs: dict[str, Any] = {
+            "shift": shift,
+            "ring": self._ring,
+            "scale": str(scale * max(slopes[1], 1) / (1 << shift)),
+            "bits": self.sign_bits(scale, most),
+            "slopes": list(slopes),
+            "tie": self.policy.tie,
+            "rounding": self.policy.rounding,
+        }
         return self.emit("relu", (opened,), node, attrs)
 
     def _must_fit(self, node: str, scale: Fraction, bound: float) -> None:
@@ -177,6 +225,27 @@ class Placement:
         ]
 
 
+def settled(graph: Graph, bounds: Mapping[str, float]) -> dict[str, float]:
+    """`bounds`, with those that follow from the operations alone in place of what was observed: a label may be any.
+
+    An operation with an `extent` has one, and so has whatever moves such values about without the server's weights.
+    """
+    out: dict[str, float] = dict(bounds)
+    certain: set[str] = set()
+    shapes = {node.id: node.shape for node in graph.nodes}
+    for node in graph.nodes:
+        operation = ops.load(node.op)
+        extent = getattr(operation, "extent", None)
+        if extent is not None:
+            out[node.id] = float(extent(node.attrs, *(shapes[i] for i in node.inputs)))
+        elif node.inputs and not node.weights and certain.issuperset(node.inputs) and node.op != "poly":
+            out[node.id] = operation.bound(node.attrs, {}, *(out[i] for i in node.inputs))
+        else:
+            continue
+        certain.add(node.id)
+    return out
+
+
 def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
     sites = [at[i] for i in node.inputs]
     if node.op == "input":
@@ -187,14 +256,13 @@ def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
             what = f"inputs up to {p.bound(node.id):g} do not fit a ring of {wire.ring} bits"
             p.refusals.append(Refusal("replace", node.id, what, "Scale the input down, or lower policy.input_bits."))
         return p.emit("mask", (), node.id, {"ring": wire.ring})
-    if node.op in _LINEAR:
-        return p.linear(node, sites[0])
-    if node.op == "poly":
-        coeffs = node.attrs["coeffs"]
-        assert isinstance(coeffs, list)
-        return p.polynomial(sites[0], node.id, [str(c) for c in coeffs], node.inputs[0])
-    if node.op == "relu":
-        return p.relu(sites[0], node.id, node.inputs[0])
+    placing = getattr(ops.load(node.op), "place", None)
+    if placing is not None:
+        try:
+            return int(placing(p, node, sites))
+        except InvalidInput as error:
+            p.refusals.append(Refusal("replace", node.id, str(error), "Change the layer, or the data of calibration."))
+            return sites[0]
     if len(sites) > 1:
         sites = p.aligned(sites, node)
     shapes = {k: p.graph.weights[key].shape for k, key in node.weights.items()}
@@ -241,62 +309,3 @@ def _place(
         raise Refused(p.refusals)
     assign_rings(p)
     return p
-
-
-def _segments(p: Placement) -> list[int]:
-    """A name for the segment of each step: wires joined by anything but an evaluation."""
-    parent = list(range(len(p.steps)))
-
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for step in p.steps:
-        for i in step.inputs if step.op not in _EVALUATIONS else ():
-            parent[find(i)] = find(step.site)
-    return [find(step.site) for step in p.steps]
-
-
-def _needs(p: Placement, segment: list[int]) -> dict[int, int]:
-    """The bits that the openings and outputs of each segment need."""
-    need: dict[int, int] = {}
-    for site, bound in p.limits.items():
-        bits = ceil_log2(Fraction(bound) * p.wires[site].scale) + 2
-        need[segment[site]] = max(need.get(segment[site], 0), bits)
-    return need
-
-
-def assign_rings(p: Placement) -> None:
-    """Give each segment the narrowest ring that holds its openings."""
-    segment = _segments(p)
-    need = _needs(p, segment)
-    allowed = (p.policy.ring,) if p.policy.ring else RINGS
-    for step in p.steps:
-        if "ring" in step.attrs:
-            ring = next(k for k in allowed if k >= need.get(segment[step.site], 0))
-            p.steps[step.site] = replace(step, attrs={**step.attrs, "ring": ring})
-            if step.site in p.inputs:
-                p.inputs[step.site] = replace(p.inputs[step.site], ring=ring)
-
-
-def spare_bits(p: Placement) -> dict[str, int]:
-    """Bits that each linear layer's weights may have beyond the policy's, by node: what its segment's ring leaves free,
-    shared by the layers that follow each other there, and never more than floats have to give."""
-    segment, most = _segments(p), MAX_WEIGHT_BITS - p.policy.weight_bits
-    need = _needs(p, segment)
-    ring = {segment[s.site]: int(s.attrs["ring"]) for s in p.steps if "ring" in s.attrs}
-    depth: list[int] = []
-    for step in p.steps:
-        inner = [depth[i] for i in step.inputs if segment[i] == segment[step.site]]
-        depth.append(max(inner, default=0) + (step.op in _LINEAR))
-    deepest: dict[int, int] = {}
-    for step in p.steps:
-        deepest[segment[step.site]] = max(deepest.get(segment[step.site], 1), depth[step.site])
-    out = {}
-    for step in p.steps:
-        if step.op in _LINEAR:
-            s = segment[step.site]
-            out[step.node] = max(0, min(most, (ring[s] - need.get(s, ring[s])) // deepest[s]))
-    return out

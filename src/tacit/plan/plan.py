@@ -29,7 +29,7 @@ __all__ = ["FORMAT", "Plan", "run_step", "walk_wires"]
 
 #: Counts changes of the plan's format and of the meaning of its steps; parties with different numbers refuse each
 # other.
-FORMAT = 1
+FORMAT = 2
 
 
 def run_step(s: Session, step: Step, operands: list[Share]) -> Share:

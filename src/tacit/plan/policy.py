@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -54,6 +55,13 @@ class Policy(_FromToml):
     ring           bits of every ring, one of RINGS; 0 lets the planner pick the narrowest for each segment
     ranges         "calibrated" (observed maximum x margin) or "proven" (worst case; only shallow nets pass)
     margin         how far beyond the observed maximum a calibrated range reaches; at least 1
+    window         bits of a value that a sign test looks at: "auto" leaves out those below an activation's resolution,
+                   which truncation drops too; "exact" none; a number w keeps the w highest, so that values up to
+                   2^(2-w) of the range may have either sign
+    tie            to which side such small values may be mistaken: "negpass" lets negative ones pass, "poszero" takes
+                   positive ones for negative
+    rounding       "stochastic" rounds up or down with the probability of the fraction cut off, "exact" always down
+    reveal         what the client learns: "values", "argmax" (the label alone) or "top5" (any number of labels)
     failure_bits   every activation's truncation fails with probability at most 2^-failure_bits
     """
 
@@ -63,6 +71,10 @@ class Policy(_FromToml):
     ring: int = 0
     ranges: str = "calibrated"
     margin: float = 4.0
+    window: str | int = "auto"
+    tie: str = "negpass"
+    rounding: str = "stochastic"
+    reveal: str = "values"
     failure_bits: int = 40
 
     def __post_init__(self) -> None:
@@ -77,6 +89,25 @@ class Policy(_FromToml):
             raise InvalidInput(f"policy.ring must be 0 (automatic) or one of {RINGS}, not {self.ring!r}")
         if not isinstance(self.margin, (int, float)) or not 1 <= self.margin <= 1 << 20:
             raise InvalidInput(f"policy.margin must be a number from 1 to 2^20, not {self.margin!r}")
+
+        self._check_gates()
+
+    def _check_gates(self) -> None:
+        if self.window not in ("auto", "exact"):
+            if isinstance(self.window, str):
+                raise InvalidInput(f'policy.window must be "auto", "exact" or a number of bits, not {self.window!r}')
+            _whole("window", self.window, 8, 64)
+        if self.tie not in ("negpass", "poszero"):
+            raise InvalidInput(f'policy.tie must be "negpass" or "poszero", not {self.tie!r}')
+        if self.rounding not in ("stochastic", "exact"):
+            raise InvalidInput(f'policy.rounding must be "stochastic" or "exact", not {self.rounding!r}')
+        if not isinstance(self.reveal, str) or not re.fullmatch(r"values|argmax|top[1-9][0-9]?", self.reveal):
+            raise InvalidInput(f'policy.reveal must be "values", "argmax" or "top5" and the like, not {self.reveal!r}')
+
+    @property
+    def labels(self) -> int:
+        """How many labels the client learns instead of values; 0 for values."""
+        return 0 if self.reveal == "values" else 1 if self.reveal == "argmax" else int(self.reveal[3:])
 
     @property
     def protocols(self) -> tuple[str, ...]:

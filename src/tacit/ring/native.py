@@ -244,16 +244,38 @@ def relu_deal(
 
 
 def relu_client(
-    opened: Words, k: int, p: int, dhat: Bytes, key: bytes, nonce: int, *, threads: int = 1, tier: str = ""
+    opened: Words,
+    k: int,
+    p: int,
+    dhat: Bytes,
+    key: bytes,
+    nonce: int,
+    below: int = 0,
+    above: int = 1,
+    *,
+    threads: int = 1,
+    tier: str = "",
 ) -> Words:
     """The client's share of ReLU(y) >> p at the opened values C = y + lam + 2^(k-2) mod 2^k, |y| < 2^(k-2).
 
     opened of (n,); `dhat` holds, as packed bits, the opened [y >= 0] ^ r for the r of `relu_deal`; key and nonce are
-    its too. Gives (n,). The two shares sum, mod 2^ring, to [y >= 0] times y >> p or one more.
+    its too. Gives (n,). The two shares sum, mod 2^ring, to y >> p or one more, times `above` where y >= 0 and `below`
+    elsewhere (signed 64-bit integers).
     """
-    return _native.relu_client(opened, k, p, dhat, key, nonce, threads=threads, tier=tier)
+    return _native.relu_client(opened, k, p, dhat, key, nonce, below, above, threads=threads, tier=tier)
 
 
-def relu_server(opened: Words, k: int, p: int, dhat: Bytes, words: Words, *, threads: int = 1, tier: str = "") -> Words:
+def relu_server(
+    opened: Words,
+    k: int,
+    p: int,
+    dhat: Bytes,
+    words: Words,
+    below: int = 0,
+    above: int = 1,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> Words:
     """The server's share of what `relu_client` describes, from its `relu_deal` of (n, 5). Gives (n,)."""
-    return _native.relu_server(opened, k, p, dhat, words, threads=threads, tier=tier)
+    return _native.relu_server(opened, k, p, dhat, words, below, above, threads=threads, tier=tier)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tacit.errors import InvalidInput
 from tacit.ring.native import Tensor, Words
 
-__all__ = ["centered", "mask", "modulus_mask", "narrowed", "wrap"]
+__all__ = ["centered", "mask", "modulus_mask", "narrowed", "taken", "wrap"]
 
 
 def modulus_mask(bits: int) -> np.uint64:
@@ -44,3 +47,29 @@ def centered(values: Words, bits: int) -> NDArray[np.int64]:
 def wrap(values: NDArray[np.int64], bits: int) -> Words:
     """Signed integers as elements mod 2^bits, of the same shape."""
     return mask(np.ascontiguousarray(values, dtype=np.int64).view(np.uint64).reshape(np.shape(values)), bits)
+
+
+def _runs(index: Sequence[int]) -> Iterator[tuple[int, slice]]:
+    """The positions as slices with a positive step, each with where it begins: slices are copied faster than lists."""
+    start = 0
+    while start < len(index):
+        end, step = start + 1, 1
+        if end < len(index) and index[end] > index[start]:
+            step = index[end] - index[start]
+            while end < len(index) and index[end] - index[end - 1] == step:
+                end += 1
+        yield start, slice(index[start], index[end - 1] + 1, step)
+        start = end
+
+
+def taken(x: NDArray[Any], along: int, index: Sequence[int]) -> NDArray[Any]:
+    """The entries of `x` at the positions `index` of the axis `along`, copied."""
+    runs = list(_runs(index))
+    if len(runs) > 16:
+        return np.ascontiguousarray(np.take(x, index, axis=along))
+    out = np.empty((*x.shape[:along], len(index), *x.shape[along + 1 :]), x.dtype)
+    before = (slice(None),) * along
+    for number, (start, run) in enumerate(runs):
+        end = runs[number + 1][0] if number + 1 < len(runs) else len(index)
+        out[(*before, slice(start, end))] = x[(*before, run)]
+    return out

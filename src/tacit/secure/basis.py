@@ -11,10 +11,43 @@ from numpy.typing import NDArray
 from tacit.secure.session import Session
 from tacit.secure.share import Share
 
-__all__ = ["WORDS", "local", "mask", "offset", "open_masked", "poly", "product", "relu", "remask", "reveal", "scaled"]
+__all__ = [
+    "WORDS",
+    "fan",
+    "labels",
+    "local",
+    "mask",
+    "offset",
+    "open_masked",
+    "plus",
+    "poly",
+    "product",
+    "ranks",
+    "relu",
+    "remask",
+    "reveal",
+    "scaled",
+    "step",
+]
 
 #: The names under which a protocol's table holds them.
-WORDS = ("mask", "remask", "product", "offset", "local", "scaled", "open", "poly", "relu", "reveal")
+WORDS = (
+    "mask",
+    "remask",
+    "product",
+    "offset",
+    "plus",
+    "local",
+    "scaled",
+    "open",
+    "poly",
+    "relu",
+    "fan",
+    "step",
+    "ranks",
+    "labels",
+    "reveal",
+)
 
 
 def mask(s: Session, x: Share) -> Share:
@@ -35,6 +68,11 @@ def product(s: Session, x: Share) -> Share:
 def offset(s: Session, x: Share) -> Share:
     """x plus the server's constant "value"."""
     return s.protocol.kernels["offset"](s, x)
+
+
+def plus(s: Session, x: Share) -> Share:
+    """x plus the step's public number "value"."""
+    return s.protocol.kernels["plus"](s, x)
 
 
 def local(
@@ -60,8 +98,28 @@ def poly(s: Session, opened: Share) -> Share:
 
 
 def relu(s: Session, opened: Share) -> Share:
-    """The exact ReLU at an opened value, truncated, masked afresh."""
+    """An opened value times one of two public slopes, by its sign, truncated, masked afresh."""
     return s.protocol.kernels["relu"](s, opened)
+
+
+def fan(s: Session, opened: Share) -> Share:
+    """The opened values of y - t for the step's public knots t, stacked along a new first axis."""
+    return s.protocol.kernels["fan"](s, opened)
+
+
+def step(s: Session, opened: Share) -> Share:
+    """[y >= 0] at an opened value, masked afresh."""
+    return s.protocol.kernels["step"](s, opened)
+
+
+def ranks(s: Session, opened: Share) -> Share:
+    """The ranks of n values from the opened differences of all pairs, masked afresh."""
+    return s.protocol.kernels["ranks"](s, opened)
+
+
+def labels(s: Session, opened: Share) -> Share:
+    """The indices of the first ranks from opened ranks less 1, 2, ..., masked afresh."""
+    return s.protocol.kernels["labels"](s, opened)
 
 
 def reveal(s: Session, x: Share) -> Share:

@@ -26,7 +26,7 @@ from tacit.secure.kernel import kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Preset, Share, Wire, Words
 
-__all__ = ["local", "mask", "offset", "remask", "reveal", "scaled"]
+__all__ = ["local", "mask", "offset", "plus", "remask", "reveal", "scaled"]
 
 
 def _mask_out(s: Session, x: Wire) -> Wire:
@@ -143,6 +143,27 @@ def offset(s: Session, x: Share) -> Share:
         return x
     value = np.ascontiguousarray(np.broadcast_to(s.tensor("value"), x.wire.shape))
     return Share(x.wire, native.add(x.require(), value, threads=s.threads))
+
+
+def _plus_out(s: Session, x: Wire) -> Wire:
+    return x
+
+
+def _plus_cost(s: Session, x: Wire) -> Cost:
+    return Cost()
+
+
+def _plus_same(s: Session, x: Share) -> Share:
+    return x
+
+
+@kernel("plus", out=_plus_out, cost=_plus_cost, deal=_plus_same, prime=_plus_same)
+def plus(s: Session, x: Share) -> Share:
+    """Add the step's public number "value" (a rational), rounded to the wire's scale: the preset stays as it is."""
+    if s.rank == CLIENT:
+        return x
+    number = round(s.step.fraction("value") * x.wire.scale)
+    return Share(x.wire, x.require() + np.uint64(number % (1 << 64)))
 
 
 def _reveal_wires(s: Session, y: Wire) -> tuple[int, Wire]:

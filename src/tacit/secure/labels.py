@@ -12,6 +12,11 @@
     SIGN_SERVER      9    server        r_s, the server's half
     SIGN_SHARE      10    client        u, its share of the sign's correction
     SELECT          11    client        its shares of a selection's five words, eight words apart
+    CARRY_KEYS      12    each party's  its roots of the point functions of a carry, 128 bits each
+    CARRY_SHARE     13    client        its share of the carry's correction
+    BITS            14    client        its shares of mask bits as numbers
+    TABLE           15    client        its shares of masked tables
+    CROSS           16    client        its shares of products of two masks
 
 A (seed, domain, site) triple is expanded once per use; sites are step numbers of the plan.
 """
@@ -21,6 +26,10 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "BITS",
+    "CARRY_KEYS",
+    "CARRY_SHARE",
+    "CROSS",
     "LINEAR",
     "MASK",
     "MATRIX",
@@ -32,6 +41,7 @@ __all__ = [
     "SIGN_KEYS",
     "SIGN_SERVER",
     "SIGN_SHARE",
+    "TABLE",
 ]
 
 MASK: Final = 1
@@ -45,3 +55,8 @@ SIGN_CLIENT: Final = 8
 SIGN_SERVER: Final = 9
 SIGN_SHARE: Final = 10
 SELECT: Final = 11
+CARRY_KEYS: Final = 12
+CARRY_SHARE: Final = 13
+BITS: Final = 14
+TABLE: Final = 15
+CROSS: Final = 16

@@ -31,8 +31,8 @@ ULPS = 64.0
 
 
 def private_ops() -> list[str]:
-    """The operations that have a secure program."""
-    return sorted(name for name in ops.names() if hasattr(ops.load(name), "lower"))
+    """The operations that can run in secret."""
+    return sorted(name for name in ops.names() if hasattr(ops.load(name), "lower") or hasattr(ops.load(name), "place"))
 
 
 def _conv(kernel: int | tuple[int, int], **more: int) -> Draw:
@@ -66,10 +66,31 @@ def _unequal(op: str) -> Draw:
     return draw
 
 
+def _unary(op: str, **attrs: Attr) -> Draw:
+    """Alone, where the resolution decides, and behind a layer, where its result is truncated."""
+    return lambda s: [s.op(op, x := s.input(2, 3, 4), attrs=attrs), s.op(op, s.linear(x, 5), attrs=attrs)]
+
+
+def _max(**attrs: Attr) -> Draw:
+    return lambda s: [
+        s.op("max", s.input(2, 2, 7), attrs=attrs),
+        s.op("max", s.conv(s.input(1, 2, 3, 7), 2), attrs={**attrs, "axis": 3}),
+    ]
+
+
 CASES: Mapping[str, Sequence[Draw]] = {
+    "abs": [_unary("abs")],
     "add": [lambda s: [s.op("add", s.input(2, 3, 4), s.input(2, 3, 4))], _unequal("add")],
     "affine": [lambda s: [s.affine(s.input(2, 3, 4, 4))], lambda s: [s.affine(s.input(2, 5), axis=1)]],
     "bias": [lambda s: [s.op("bias", s.input(2, 3, 4), value=s.rng.normal(0.0, 1.0, (3, 1)))]],
+    "clip": [
+        _unary("clip", low="0", high="6/5"),
+        _unary("clip", low="-1/2", high="3/4"),
+        _unary("clip", low="-1/3"),
+        _unary("clip", high="1/7"),
+        _unary("clip", low="-50", high="50"),
+    ],
+    "combine": [lambda s: [s.op("combine", s.input(3, 4), attrs={"factors": [1, -1, 2]})]],
     "concat": [
         lambda s: [s.op("concat", s.input(2, 3), s.input(2, 2), attrs={"axis": 1})],
         lambda s: [s.op("concat", x := s.input(2, 3), s.linear(x, 2), attrs={"axis": 1})],
@@ -84,10 +105,20 @@ CASES: Mapping[str, Sequence[Draw]] = {
         _conv((1, 3)),
         lambda s: [s.conv(s.input(2, 3, 1, 9), 2, (1, 4), padding=0)],
     ],
+    "leaky": [_unary("leaky", slope="1/10"), _unary("leaky", slope="-1/4")],
     "lift": [lambda s: [s.op("lift", s.input(2, 3), attrs={"by": "3"})]],
     "linear": [lambda s: [s.linear(s.input(3, 7), 5)], lambda s: [s.linear(s.input(2, 3, 7), 5)]],
+    "max": [
+        _max(axis=2, whole=True),
+        _max(axis=2, adaptive=3),
+        _max(axis=2, kernel=2, stride=2, padding=0, dilation=1, windows=3),
+        _max(axis=2, kernel=3, stride=2, padding=1, dilation=1, windows=4),
+        _max(axis=2, kernel=3, stride=1, padding=0, dilation=2, windows=3),
+    ],
+    "maximum": [lambda s: [s.op("maximum", s.input(2, 5), s.input(2, 5))], _unequal("maximum")],
     "mean": [_mean([2, 3], True), _mean([1], False)],
     "pad": [lambda s: [s.op("pad", s.input(2, 2, 3), attrs={"before": [0, 0, 1], "after": [0, 1, 2]})]],
+    "pairs": [lambda s: [s.op("pairs", s.input(2, 5))]],
     "permute": [lambda s: [s.op("permute", s.input(2, 3, 4), attrs={"order": [0, 2, 1]})]],
     "poly": [
         _poly("0", "1"),
@@ -101,7 +132,13 @@ CASES: Mapping[str, Sequence[Draw]] = {
     "relu": [lambda s: [s.op("relu", s.input(2, 3, 4))], lambda s: [s.op("relu", s.conv(s.input(2, 3, 5, 5), 4, 3))]],
     "reshape": [lambda s: [s.flat(s.input(2, 3, 4))]],
     "scale": [_scale("1", "10"), _scale("-3", "7"), _scale("5", "1")],
+    "step": [_unary("step")],
     "sub": [lambda s: [s.op("sub", s.input(2, 3, 4), s.input(2, 3, 4))], _unequal("sub")],
+    "take": [lambda s: [s.op("take", s.input(2, 5, 2), attrs={"axis": 1, "index": [3, 0, 0, 2, 4]})]],
+    "topk": [
+        lambda s: [s.op("topk", s.input(3, 7), attrs={"k": 1})],
+        lambda s: [s.op("topk", s.linear(s.input(2, 3, 4), 6), attrs={"k": 3})],
+    ],
     "sumpool": [_pool(2, 2, 0), _pool(3, 2, 1), _pool(3, 1, 0)],
 }
 

@@ -63,9 +63,10 @@ def plan_under(name: str, graph: Graph, xs: Sequence[Doubles], ring: int = 0, **
     known = load_protocol(name).kernels
 
     def able(step: Step) -> bool:
-        return all(word in known for word in getattr(ops.load(step.op), "words", ()) if step.op in ops.names())
+        needed = getattr(ops.load(step.op), "words", ()) if step.op in ops.names() else (step.op,)
+        return all(word in known for word in needed)
 
-    steps = (replace(s, protocol=name) if s.op not in ops.names() or able(s) else s for s in plan.steps)
+    steps = (replace(s, protocol=name) if able(s) else s for s in plan.steps)
     return replace(plan, steps=tuple(steps))
 
 

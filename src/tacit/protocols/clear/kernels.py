@@ -15,9 +15,23 @@ from tacit.secure import bilinear
 from tacit.secure.cost import Cost, Message
 from tacit.secure.kernel import kernel
 from tacit.secure.session import Session
-from tacit.secure.share import CLIENT, SERVER, Share, Wire
+from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
-__all__ = ["keep", "mask", "offset", "open_clear", "poly", "product", "relu", "reveal"]
+__all__ = [
+    "fan",
+    "keep",
+    "labels",
+    "mask",
+    "offset",
+    "open_clear",
+    "plus",
+    "poly",
+    "product",
+    "ranks",
+    "relu",
+    "reveal",
+    "step",
+]
 
 
 def _same(s: Session, x: Wire) -> Wire:
@@ -126,12 +140,102 @@ def poly(s: Session, opened: Share) -> Share:
 
 @kernel("relu", out=_poly_out, cost=_poly_cost, deal=_poly_ahead, prime=_poly_ahead)
 def relu(s: Session, opened: Share) -> Share:
-    """max(y, 0) in exact integers, rounded down."""
+    """y times one of two slopes, by its sign, in exact integers, rounded down before."""
     wire = _poly_out(s, opened.wire)
     if s.rank == CLIENT:
         return Share(wire)
     y = centered(opened.require(), opened.wire.ring) >> int(s.step.attrs["shift"])
-    return Share(wire, np.maximum(y, 0).view(np.uint64))
+    below, above = s.step.attrs.get("slopes", (0, 1))
+    return Share(wire, np.where(y < 0, y * below, y * above).view(np.uint64))
+
+
+def _fan_out(s: Session, opened: Wire) -> Wire:
+    return replace(opened, shape=(len(s.step.attrs["knots"]), *opened.shape))
+
+
+def _fan_ahead(s: Session, opened: Share) -> Share:
+    return Share(_fan_out(s, opened.wire))
+
+
+@kernel("fan", out=_fan_out, cost=_free, deal=_fan_ahead, prime=_fan_ahead)
+def fan(s: Session, opened: Share) -> Share:
+    """y - t for each of the step's knots t, stacked."""
+    wire = _fan_out(s, opened.wire)
+    if s.rank == CLIENT:
+        return Share(wire)
+    return Share(wire, np.stack([opened.require() - np.uint64(int(t) % (1 << 64)) for t in s.step.attrs["knots"]]))
+
+
+@kernel("plus", out=_same, cost=_free, deal=_same_ahead, prime=_same_ahead)
+def plus(s: Session, x: Share) -> Share:
+    """x plus the step's public number."""
+    wire = _same(s, x.wire)
+    number = round(s.step.fraction("value") * x.wire.scale) % (1 << 64)
+    return Share(wire) if s.rank == CLIENT else Share(wire, x.require() + np.uint64(number))
+
+
+def _number(s: Session, shape: tuple[int, ...]) -> Wire:
+    return Wire(shape, int(s.step.attrs["ring"]), Fraction(1), "dealt")
+
+
+def _step_out(s: Session, opened: Wire) -> Wire:
+    return _number(s, opened.shape)
+
+
+def _step_ahead(s: Session, opened: Share) -> Share:
+    return Share(_step_out(s, opened.wire))
+
+
+@kernel("step", out=_step_out, cost=_poly_cost, deal=_step_ahead, prime=_step_ahead)
+def step(s: Session, opened: Share) -> Share:
+    """[y >= 0]."""
+    wire = _step_out(s, opened.wire)
+    return Share(wire) if s.rank == CLIENT else Share(wire, _positive(opened))
+
+
+def _positive(opened: Share) -> Words:
+    return np.asarray(centered(opened.require(), opened.wire.ring) >= 0).astype(np.uint64)
+
+
+def _ranks_out(s: Session, opened: Wire) -> Wire:
+    return _number(s, (*opened.shape[:-1], int(s.step.attrs["items"])))
+
+
+def _ranks_ahead(s: Session, opened: Share) -> Share:
+    return Share(_ranks_out(s, opened.wire))
+
+
+@kernel("ranks", out=_ranks_out, cost=_poly_cost, deal=_ranks_ahead, prime=_ranks_ahead)
+def ranks(s: Session, opened: Share) -> Share:
+    """How many of n values come before each, from the differences of all pairs: the larger first, then the earlier."""
+    wire = _ranks_out(s, opened.wire)
+    if s.rank == CLIENT:
+        return Share(wire)
+    rank = np.zeros(wire.shape, np.uint64)
+    pairs = zip(*np.triu_indices(wire.shape[-1], 1), strict=True)
+    for won, (i, j) in zip(np.moveaxis(_positive(opened), -1, 0), pairs, strict=True):
+        rank[..., j] += won
+        rank[..., i] += np.uint64(1) - won
+    return Share(wire, rank)
+
+
+def _labels_out(s: Session, opened: Wire) -> Wire:
+    return _number(s, (*opened.shape[1:-1], opened.shape[0]))
+
+
+def _labels_ahead(s: Session, opened: Share) -> Share:
+    return Share(_labels_out(s, opened.wire))
+
+
+@kernel("labels", out=_labels_out, cost=_poly_cost, deal=_labels_ahead, prime=_labels_ahead)
+def labels(s: Session, opened: Share) -> Share:
+    """The indices of the ranks 0, 1, ... k - 1, from the ranks less 1, 2, ... k."""
+    wire = _labels_out(s, opened.wire)
+    if s.rank == CLIENT:
+        return Share(wire)
+    first = centered(opened.require(), opened.wire.ring)[0] + 1
+    order = np.argsort(first, axis=-1, kind="stable")[..., : wire.shape[-1]]
+    return Share(wire, np.ascontiguousarray(order.astype(np.uint64)))
 
 
 def _reveal_out(s: Session, y: Wire) -> Wire:

@@ -1,6 +1,7 @@
 """`fss`: exact activations at an opened value by function secret sharing; keys made ahead, two messages online."""
 
-from tacit.protocols.fss.relu import relu
+from tacit.protocols.fss.bit import labels_of, ranks, step
+from tacit.protocols.fss.relu import fan, relu
 from tacit.secure import hub
 from tacit.secure.linear import product
 from tacit.secure.opening import open_masked
@@ -28,10 +29,15 @@ PROTOCOL = Protocol(
         "remask": hub.remask,
         "product": product,
         "offset": hub.offset,
+        "plus": hub.plus,
         "local": hub.local,
         "scaled": hub.scaled,
         "open": open_masked,
         "relu": relu,
+        "fan": fan,
+        "step": step,
+        "ranks": ranks,
+        "labels": labels_of,
         "reveal": hub.reveal,
     },
 )

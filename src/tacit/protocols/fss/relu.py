@@ -1,4 +1,4 @@
-"""ReLU fused with truncation: the masked sign selects between zero and the opened value's shares.
+"""ReLU fused with truncation: the masked sign selects between two multiples of the opened value, zero and one for ReLU.
 
 The tag is that of `protocols.masked.poly`: c - tag is y >> p or that plus 1. With d = [y >= 0] and d' = d ^ r_d public:
 
@@ -6,10 +6,11 @@ The tag is that of `protocols.masked.poly`: c - tag is y >> p or that plus 1. Wi
     d' = 1:  (c - tag) d = c - tag - c r_d + tag r_d
 
 Both parties hold shares of r_d, tag and tag·r_d in the tag's two variants, picked by the top bit of C: five words, the
-client's from its seed. The sign is exact. The truncation rounds down or up by a coin that C and y determine together
-(P[up] is the fraction cut off); it is part of the functionality. One message each way for the sign, then the mask of
-the result. Source: the select of Orca and SIGMA (Jawalkar et al., S&P 2024; Gupta et al., PETS 2024), truncation by
-two tags.
+client's from its seed; other slopes than 0 and 1 are public combinations of the same. The truncation rounds down or up
+by a coin that C and y determine together (P[up] is the fraction cut off); it is part of the functionality. Where the
+step says "rounding": "exact", the carry is found by a second comparison and taken off again. One message each way for
+the bits, then the mask of the result. Source: the select of Orca and SIGMA (Jawalkar et al., S&P 2024; Gupta et al.,
+PETS 2024), truncation by two tags.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 
 from tacit.corr.bundle import Seeds
 from tacit.corr.demand import Demand
-from tacit.protocols.fss.sign import sign
+from tacit.protocols.fss.bit import both
+from tacit.protocols.fss.sign import rounds_exactly, sign
 from tacit.ring import bits, native
 from tacit.secure import labels
 from tacit.secure.cost import Cost
@@ -31,7 +33,7 @@ from tacit.secure.kernel import kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
-__all__ = ["SelectWords", "relu", "select"]
+__all__ = ["SelectWords", "fan", "relu", "rounded", "select"]
 
 _WORDS = 5
 
@@ -53,7 +55,7 @@ class SelectWords(Demand):
         return (self.count * _WORDS * self.out + 7) // 8 if rank == SERVER else 0
 
     def ideal(self, seeds: Seeds, rank: int, *given: Words, threads: int = 1) -> NDArray[np.uint8] | Words:
-        mask_value, hidden = (words.reshape(-1) for words in given)
+        mask_value, hidden = given[0].reshape(-1), given[1].reshape(-1)
         key, nonce = seeds.of(CLIENT).key, (labels.SELECT << 32) | self.site
         packed = bits.pack(hidden, 1, threads=threads)
         words = native.relu_deal(mask_value, self.ring, self.shift, self.out, packed, key, nonce, threads=threads)
@@ -61,7 +63,7 @@ class SelectWords(Demand):
 
 
 def _out(s: Session, opened: Wire, hidden: Wire) -> Wire:
-    if (opened.preset, hidden.preset, hidden.ring) != ("opened", "opened", 1):
+    if (opened.preset, hidden.preset, hidden.ring) != ("opened", "opened", 1) or hidden.shape[1:] != opened.shape:
         raise ValueError(f"{s.step.node}: a selection needs an opened value and its masked sign")
     return Wire(opened.shape, int(s.step.attrs["ring"]), Fraction(s.step.attrs["scale"]), "raw")
 
@@ -75,7 +77,7 @@ def _cost(s: Session, opened: Wire, hidden: Wire) -> Cost:
 
 
 def _deal(s: Session, opened: Share, hidden: Share) -> Share:
-    s.demand(_demand(s, opened.wire), opened.require(), hidden.require())
+    s.demand(_demand(s, opened.wire), opened.require(), hidden.require()[0])
     return Share(_out(s, opened.wire, hidden.wire))
 
 
@@ -85,20 +87,81 @@ def _prime(s: Session, opened: Share, hidden: Share) -> Share:
 
 @kernel("select", out=_out, cost=_cost, deal=_deal, prime=_prime)
 def select(s: Session, opened: Share, hidden: Share) -> Share:
-    """(y >> p) where y >= 0, else 0: additive parts mod 2^64 of both parties, without a preset. No message."""
+    """y >> p, times one slope where y >= 0 and the other elsewhere: additive parts mod 2^64 of both parties, without a
+    preset. No message.
+    """
     wire, demand = _out(s, opened.wire, hidden.wire), _demand(s, opened.wire)
-    picked = bits.pack(hidden.require(), 1, threads=s.threads)
+    picked = bits.pack(hidden.require()[0], 1, threads=s.threads)
+    below, above = _slopes(s)
     args = (opened.require().reshape(-1), demand.ring, demand.shift, picked)
     if s.rank == CLIENT:
         key, nonce = s.stream(CLIENT, labels.SELECT)
-        part = native.relu_client(*args, key, nonce, threads=s.threads)
+        part = native.relu_client(*args, key, nonce, below, above, threads=s.threads)
     else:
         raw = s.take(demand.label, demand.stored(SERVER))
         words = bits.unpack(np.frombuffer(raw, np.uint8), demand.out, (demand.count, _WORDS), threads=s.threads)
-        part = native.relu_server(*args, words, threads=s.threads)
+        part = native.relu_server(*args, words, below, above, threads=s.threads)
     return Share(wire, part.reshape(wire.shape))
+
+
+def _slopes(s: Session) -> tuple[int, int]:
+    below, above = s.step.attrs.get("slopes", (0, 1))
+    return int(below), int(above)
+
+
+def _rounded_out(s: Session, parts: Wire, carries: Wire) -> Wire:
+    return parts
+
+
+def _rounded_cost(s: Session, parts: Wire, carries: Wire) -> Cost:
+    return Cost()
+
+
+def _rounded_ahead(s: Session, parts: Share, carries: Share) -> Share:
+    return Share(parts.wire)
+
+
+@kernel("rounded", out=_rounded_out, cost=_rounded_cost, deal=_rounded_ahead, prime=_rounded_ahead)
+def rounded(s: Session, parts: Share, carries: Share) -> Share:
+    """The selection without its carry: what was rounded up comes down by one unit of its slope."""
+    below, above = (np.uint64(slope % (1 << 64)) for slope in _slopes(s))
+    carry, positive = carries.require()
+    return Share(parts.wire, parts.require() - below * carry - (above - below) * positive)
+
+
+def _fan_out(s: Session, opened: Wire) -> Wire:
+    if opened.preset != "opened":
+        raise ValueError(f"{s.step.node}: knots are taken off an opened value")
+    return Wire((len(s.step.attrs["knots"]), *opened.shape), opened.ring, opened.scale, "opened")
+
+
+def _fan_cost(s: Session, opened: Wire) -> Cost:
+    return Cost()
+
+
+def _fan_deal(s: Session, opened: Share) -> Share:
+    wire = _fan_out(s, opened.wire)
+    return Share(wire, np.ascontiguousarray(np.broadcast_to(opened.require(), wire.shape)))
+
+
+def _fan_prime(s: Session, opened: Share) -> Share:
+    return Share(_fan_out(s, opened.wire))
+
+
+@kernel("fan", out=_fan_out, cost=_fan_cost, deal=_fan_deal, prime=_fan_prime)
+def fan(s: Session, opened: Share) -> Share:
+    """The opened values of y - t for the step's public knots t (integers), stacked: one opening serves them all, since
+    only what is computed from them is masked anew. No message.
+    """
+    wire = _fan_out(s, opened.wire)
+    knots = np.array([int(t) % (1 << 64) for t in s.step.attrs["knots"]], np.uint64)
+    return Share(wire, opened.require() - knots.reshape(-1, *[1] * len(opened.wire.shape)))
 
 
 def relu(s: Session, opened: Share) -> Share:
     """Composite: the masked sign, the selection, and the result on a fresh dealt preset. Two one-way steps."""
-    return mask(s, select(s, opened, sign(s, opened)))
+    hidden = sign(s, opened)
+    parts = select(s, opened, hidden)
+    if rounds_exactly(s):
+        parts = rounded(s, parts, both(s, hidden))
+    return mask(s, parts)

@@ -28,6 +28,7 @@ PROTOCOL = Protocol(
         "remask": hub.remask,
         "product": product,
         "offset": hub.offset,
+        "plus": hub.plus,
         "local": hub.local,
         "scaled": hub.scaled,
         "open": open_masked,
