@@ -124,9 +124,10 @@ def _rounded_ahead(s: Session, parts: Share, carries: Share) -> Share:
 @kernel("rounded", out=_rounded_out, cost=_rounded_cost, deal=_rounded_ahead, prime=_rounded_ahead)
 def rounded(s: Session, parts: Share, carries: Share) -> Share:
     """The selection without its carry: what was rounded up comes down by one unit of its slope."""
-    below, above = (np.uint64(slope % (1 << 64)) for slope in _slopes(s))
+    below, above = _slopes(s)
+    base, more = (np.uint64(slope % (1 << 64)) for slope in (below, above - below))
     carry, positive = carries.require()
-    return Share(parts.wire, parts.require() - below * carry - (above - below) * positive)
+    return Share(parts.wire, parts.require() - base * carry - more * positive)
 
 
 def _fan_out(s: Session, opened: Wire) -> Wire:
