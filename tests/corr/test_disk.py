@@ -246,7 +246,7 @@ def test_claims_belong_to_the_object_and_outlive_other_openings(tmp_path: Path) 
 
 def test_recovery_leaves_what_the_living_are_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with DiskStore(tmp_path) as ours:
-        write = ours._segments.write
+        write = ours._segments.settle
 
         def meanwhile(jobs: object) -> object:
             done = write(jobs)  # type: ignore[arg-type]
@@ -254,7 +254,7 @@ def test_recovery_leaves_what_the_living_are_writing(tmp_path: Path, monkeypatch
                 assert other.recovered.files == 0
             return done
 
-        monkeypatch.setattr(ours._segments, "write", meanwhile)
+        monkeypatch.setattr(ours._segments, "settle", meanwhile)
         bundle = deal(ours)
         ours.claim(bundle, PLAN, PEER)
         assert len(ours.parts(bundle)["r"]) == 1000
@@ -284,13 +284,13 @@ def test_parts_close_with_the_bundle(store: DiskStore) -> None:
 
 def test_who_loses_a_bundle_midway_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with DiskStore(tmp_path) as ours, DiskStore(tmp_path) as theirs:
-        read, write = ours._segments.read, ours._segments.write
+        read, write = ours._segments.read, ours._segments.settle
         erased, primed = deal(ours, primed=False), deal(ours, primed=False)
         monkeypatch.setattr(ours._segments, "read", lambda *at: (theirs.erase(erased), read(*at))[1])
         with pytest.raises(BundleSpent, match="is erased"):
             ours.parts(erased)["r"]
         theirs_first = {"m": b"theirs"}
-        monkeypatch.setattr(ours._segments, "write", lambda jobs: (theirs.prime(primed, theirs_first), write(jobs))[1])
+        monkeypatch.setattr(ours._segments, "settle", lambda jobs: (theirs.prime(primed, theirs_first), write(jobs))[1])
         with pytest.raises(StoreError, match="primed already"):
             ours.prime(primed, {"m": b"ours"})
         theirs.claim(primed, PLAN, PEER)

@@ -54,13 +54,13 @@ def test_the_quota_counts_what_lies_on_the_disk(tmp_path: Path) -> None:
 
 def test_two_writers_cannot_overrun_the_quota_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with DiskStore(tmp_path, 3000) as ours, DiskStore(tmp_path, 3000) as theirs:
-        write, first = ours._segments.write, os.urandom(16)
+        write, first = ours._segments.settle, os.urandom(16)
 
         def meanwhile(jobs: object) -> object:
             theirs.put(first, PLAN, PEER, {"r": bytes(2000)})
             return write(jobs)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(ours._segments, "write", meanwhile)
+        monkeypatch.setattr(ours._segments, "settle", meanwhile)
         with pytest.raises(QuotaExceeded):
             ours.put(os.urandom(16), PLAN, PEER, {"r": bytes(2000)})
         assert ours.ids() == (first,)
@@ -69,13 +69,13 @@ def test_two_writers_cannot_overrun_the_quota_together(tmp_path: Path, monkeypat
 
 def test_two_writers_cannot_put_one_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with DiskStore(tmp_path) as ours, DiskStore(tmp_path) as theirs:
-        write, bundle = ours._segments.write, os.urandom(16)
+        write, bundle = ours._segments.settle, os.urandom(16)
 
         def meanwhile(jobs: object) -> object:
             theirs.put(bundle, PLAN, PEER, {"r": b"theirs"})
             return write(jobs)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(ours._segments, "write", meanwhile)
+        monkeypatch.setattr(ours._segments, "settle", meanwhile)
         with pytest.raises(StoreError, match="an id is never used twice"):
             ours.put(bundle, PLAN, PEER, {"r": b"ours"})
         assert bytes(ours.parts(bundle)["r"]) == b"theirs"

@@ -78,19 +78,28 @@ class Witness:
 
 
 def arm(fate: str) -> int:
-    """Prepare the death "before|after package.module:Name.method", or return N for "frame N"; "" is a long life."""
+    """Prepare the death "before|after [N] package.module:Name.method", at the first or N-th call, or return N for
+    "frame N"; "" is a long life.
+    """
     when, _, where = fate.partition(" ")
     if when == "frame":
         return int(where)
     if fate:
+        number, _, where = where.rpartition(" ")
+        left = int(number or 1)
         path, _, name = where.rpartition(".") if "." in where.partition(":")[2] else where.rpartition(":")
         owner = resolve_name(path)
         original: Callable[..., object] = getattr(owner, name)
 
-        def doomed(*values: object, **options: object) -> None:
-            if when == "after":
-                original(*values, **options)
-            die()
+        def doomed(*values: object, **options: object) -> object:
+            nonlocal left
+            left -= 1
+            if not left and when == "before":
+                die()
+            result = original(*values, **options)
+            if not left:
+                die()
+            return result
 
         setattr(owner, name, doomed)
     return 0

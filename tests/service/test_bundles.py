@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tacit.corr.bundle import fresh_bundle_id
+from tacit.corr.memory import MemoryStore
 from tacit.errors import BundleSpent, Exhausted, NotPermitted, PeerRefused, RolledBack, TacitError
 from tacit.net.channel import Channel
 from tacit.net.frame import Kind
@@ -256,9 +257,8 @@ def test_each_server_has_a_seed_of_its_own(house: House, plan: Plan) -> None:
 
 
 def test_a_foreign_server_gets_no_parts(house: House, plan: Plan) -> None:
-    got: list[bytes] = []
     with dealer(house, "client", "client") as channel:
-        request_bundles(channel, plan, identity("server"), 1, lambda group: got.extend(b for b, _, _ in group))
+        got = request_bundles(channel, plan, identity("server"), 1, MemoryStore())
     with dealer(house, "another server", "server") as channel:
         channel.send_message(Fetch(bundles=got))
         with pytest.raises(BundleSpent):

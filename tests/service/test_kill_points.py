@@ -16,16 +16,18 @@ from tacit.errors import ChannelClosed
 kill_house = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kill_house.py"))))
 
 STORE = "tacit.corr.disk:DiskStore"
+INTAKE = "tacit.corr.intake:DiskIntake"
 REGISTRATIONS = "tacit.corr.registration:Registrations"
 
 
 #: Where a client dies on its way to its first answer; then the states (client, server) of its bundle right after, and
 #: after its next connection. Opening a store ends what a dead process had claimed there.
 CLIENT_DEATHS = {
-    "dealt-not-kept": (f"before {STORE}.put_many", (None, None), (None, None)),
-    "dealt-and-kept": (f"after {STORE}.put_many", ("dealt", None), ("dealt", None)),
-    "server-has-primed": (f"before {STORE}.prime_many", ("dealt", "primed"), ("dealt", "primed")),
-    "both-have-primed": (f"after {STORE}.prime_many", ("primed", "primed"), ("primed", "primed")),
+    "dealt-in-part": (f"after 2 {INTAKE}.add", (None, None), (None, None)),
+    "dealt-not-kept": (f"before {INTAKE}.commit", (None, None), (None, None)),
+    "dealt-and-kept": (f"after {INTAKE}.commit", ("dealt", None), ("dealt", None)),
+    "server-has-primed": (f"before 2 {INTAKE}.commit", ("dealt", "primed"), ("dealt", "primed")),
+    "both-have-primed": (f"after 2 {INTAKE}.commit", ("primed", "primed"), ("primed", "primed")),
     "server-has-claimed": (f"before {STORE}.claim", ("primed", "erased"), ("erased", "erased")),
     "both-have-claimed": (f"after {STORE}.claim", ("erased", "erased"), ("erased", "erased")),
     "input-is-out": ("frame 1", ("erased", "erased"), ("erased", "erased")),
@@ -36,10 +38,12 @@ CLIENT_DEATHS = {
 
 #: Where the server dies on the way to a client's first answer; then the states (client, server) as above.
 SERVER_DEATHS = {
-    "fetched-not-kept": (f"before {STORE}.put_many", ("dealt", None), ("dealt", None)),
-    "fetched-and-kept": (f"after {STORE}.put_many", ("dealt", "dealt"), ("dealt", "dealt")),
-    "before-priming": (f"before {STORE}.prime_many", ("dealt", "dealt"), ("dealt", "dealt")),
-    "after-priming": (f"after {STORE}.prime_many", ("dealt", "primed"), ("dealt", "primed")),
+    "fetched-in-part": (f"after 2 {INTAKE}.add", ("dealt", None), ("dealt", None)),
+    "fetched-not-kept": (f"before {INTAKE}.commit", ("dealt", None), ("dealt", None)),
+    "fetched-and-kept": (f"after {INTAKE}.commit", ("dealt", "dealt"), ("dealt", "dealt")),
+    "primed-in-part": (f"after {INTAKE}.prime", ("dealt", "dealt"), ("dealt", "dealt")),
+    "before-priming": (f"before 2 {INTAKE}.commit", ("dealt", "dealt"), ("dealt", "dealt")),
+    "after-priming": (f"after 2 {INTAKE}.commit", ("dealt", "primed"), ("dealt", "primed")),
     "before-claiming": (f"before {STORE}.claim", ("primed", "primed"), ("primed", "primed")),
     "claimed-not-said": (f"after {STORE}.claim", ("primed", "erased"), ("erased", "erased")),
     "input-came": ("frame 1", ("erased", "erased"), ("erased", "erased")),

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tacit.errors import Refused, TacitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
     from rich.table import Table
 
 __all__ = [
+    "Show",
     "explain",
     "log_to_stderr",
     "make_table",
@@ -100,19 +101,41 @@ def log_to_stderr(verbose: bool) -> None:
     log.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
+class Show(Protocol):
+    """Says how far something is: `done` of `total`, things or (`unit` "B") bytes; `keys` of them a byte."""
+
+    def __call__(self, label: str, done: int, total: int, /, *, unit: str = "", keys: float = 0.0) -> None: ...
+
+
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Gives `show(label, done, total)`, which keeps one bar per label on stderr; silent where that is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+def progress_bars(*, keep: bool = True) -> Iterator[Show]:
+    """Gives `show`, which keeps one bar per label on stderr; silent where that is no terminal. Threads may share it.
+
+    Without `keep` a bar goes when it is full.
+    """
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     console = notices()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+    tasks: dict[str, tuple[TaskID, float]] = {}
+    lock = threading.Lock()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
 
-        def show(label: str, done: int, total: int) -> None:
-            if label not in tasks:
-                tasks[label] = bars.add_task(label, total=total)
-            bars.update(tasks[label], completed=done, total=total)
+        def show(label: str, done: int, total: int, /, *, unit: str = "", keys: float = 0.0) -> None:
+            with lock:
+                if label not in tasks:
+                    tasks[label] = (bars.add_task(label, total=total, said=""), time.perf_counter())
+                task, started = tasks[label]
+                said = f"{done}/{total}" if unit != "B" else _moved(done, total, time.perf_counter() - started, keys)
+                bars.update(task, completed=done, total=total, said=said)
+                if done >= total and not keep:
+                    bars.remove_task(tasks.pop(label)[0])
 
         yield show
+
+
+def _moved(done: int, total: int, seconds: float, keys: float) -> str:
+    """Bytes done, and their rate so far; with `keys` a byte, that of the keys too."""
+    rate = done / max(seconds, 1e-3)
+    said = f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {rate / 1e6:,.1f} MB/s"
+    return said if not keys else f"{said}, {rate * keys / 1e6:.2f} M keys/s"

@@ -67,12 +67,16 @@ class _Visit:
     def _prepare_group(self, ready: int, count: int, runs: int) -> None:
         """Two stages, told apart by the client's own progress: dealing ends with its last bundle on disk."""
         started = dealt = time.perf_counter()
+        told = ("", 0)
 
-        def tell(stage: str, done: int, _: int) -> None:
-            nonlocal dealt
+        def tell(stage: str, done: int, total: int) -> None:
+            nonlocal dealt, told
             if stage == "dealing":
                 dealt = time.perf_counter()
-            emit(Progress(stage, ready + done, runs))
+            whole = ready + count * done // total
+            if (stage, whole) != told:  # bytes come often, whole runs seldom
+                told = (stage, whole)
+                emit(Progress(stage, whole, runs))
 
         self.client.prepare(ready + count, tell)
         self.seconds["deal"] += dealt - started

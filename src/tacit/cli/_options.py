@@ -22,6 +22,7 @@ __all__ = [
     "StepSeconds",
     "Threads",
     "Verbose",
+    "WarmGib",
 ]
 
 DEFAULT_HOME = Path("~/.tacit")
@@ -34,6 +35,9 @@ Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Log w
 Host: TypeAlias = Annotated[str, typer.Option("--host", help="Address to listen at; '' for every interface.")]
 Threads: TypeAlias = Annotated[int, typer.Option("--threads", min=1, max=1024, help="Threads of each run's kernels.")]
 Quota: TypeAlias = Annotated[float, typer.Option("--quota-gib", min=0.0, help="Most GiB of material kept.")]
+WarmGib: TypeAlias = Annotated[
+    float, typer.Option("--warm-gib", min=0.0, help="Most GiB of claimed material loaded before its runs.")
+]
 Link: TypeAlias = Annotated[
     str, typer.Option("--link", help="Emulate a line: lan, wan, wan1g, 100mbit/40ms. All parties must say the same.")
 ]

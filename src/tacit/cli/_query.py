@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.cli._arrays import check_writable, load_arrays, save_arrays
-from tacit.cli._console import make_table, notices, progress_bars, results
+from tacit.cli._console import Show, make_table, notices, progress_bars, results
 from tacit.errors import InvalidInput
 from tacit.net.channel import Channel
 from tacit.net.keys import peers
+from tacit.run import material
+from tacit.run.dealing import bundle_bytes
 from tacit.run.online import needs_material
+from tacit.secure.share import CLIENT
 from tacit.service.client import Client
 
 __all__ = ["Request", "introduce", "show_report"]
@@ -139,9 +143,23 @@ def _prepare(client: Client, runs: int) -> _Ahead:
         client.dial_dealer = metered
     started = time.perf_counter()
     with progress_bars() as show:
-        client.prepare(runs, progress=show)
+        client.prepare(runs, progress=_shown(client, show))
     ahead.seconds = time.perf_counter() - started
     return ahead
+
+
+def _shown(client: Client, show: Show) -> Callable[[str, int, int], None]:
+    """`show` for `Client.prepare`: material counts in bytes, and what is dealt in keys too."""
+    size = bundle_bytes(client.plan, CLIENT) if needs_material(client.plan) else 0
+    density = material.evaluations(client.plan) / size if size else 0.0
+
+    def tell(label: str, done: int, total: int) -> None:
+        if label in ("dealing", "priming"):
+            show(label, done, total, unit="B", keys=density if label == "dealing" else 0.0)
+        else:
+            show(label, done, total)
+
+    return tell
 
 
 def _answer(client: Client, inputs: Arrays) -> tuple[Arrays, dict[str, Any]]:

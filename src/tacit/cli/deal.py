@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from tacit.cli import _options as options
-from tacit.cli._console import log_to_stderr, results, warn
+from tacit.cli._console import log_to_stderr, progress_bars, results, warn
 from tacit.cli._listening import run_until_signalled
 
 __all__ = ["command"]
@@ -33,12 +34,13 @@ def command(
     the models' owners and of the clients: with a server it could open inputs, with a client weights.
     """
     from tacit.service.api import Running, deal
+    from tacit.service.dealer import Progress
     from tacit.service.listen import Limits
 
     log_to_stderr(verbose)
     limits = Limits(max_clients, idle_seconds, step_seconds)
 
-    def start() -> Running:
+    def start(show: Progress) -> Running:
         return deal(
             home=home,
             host=host,
@@ -47,6 +49,7 @@ def command(
             quota_gib=quota_gib,
             limits=limits,
             link=link,
+            progress=show,
             insecure_plaintext=insecure_plaintext,
         )
 
@@ -56,4 +59,5 @@ def command(
             warn("nothing is encrypted and anybody may connect")
         results().print(f"dealing on {running.address}", soft_wrap=True)
 
-    run_until_signalled(start, announce, ready_file)
+    with progress_bars(keep=False) as show:
+        run_until_signalled(lambda: start(partial(show, unit="B")), announce, ready_file)

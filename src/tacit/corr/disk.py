@@ -6,15 +6,14 @@
       segments/      sealed parts (segments.py)
       alive/         one locked file per open store object (presence.py)
 
-Order of writing: segment files and their folder are synced, then keys, then the row is committed; a bundle that can
-be seen is whole. Order of erasing: key, files, row; a crash between leaves a row without key, which `recover` buries.
-The folder must be on a local file system: network ones keep neither locks nor syncs as this needs them.
+How bundles come in: intake.py. Order of erasing: key, files, row; a crash between leaves a row without key, which
+`recover` buries. The folder must be on a local file system: network ones keep neither locks nor syncs as this needs
+them.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,29 +21,23 @@ from pathlib import Path
 
 from tacit.corr.faults import storage_faults
 from tacit.corr.index import Entry, Index
+from tacit.corr.intake import DiskIntake, Room, Shelves, key_of
 from tacit.corr.presence import Presence
-from tacit.corr.seal import KEY_BYTES
-from tacit.corr.segments import Segment, Segments, fsync_folder, sealed_bytes
+from tacit.corr.segments import Segments, fsync_folder
 from tacit.corr.slots import Slots
 from tacit.corr.store import (
-    Dealing,
-    Priming,
     Recovery,
     Row,
     State,
     Store,
     check_claim,
-    check_dealing,
     check_epoch,
     check_id,
     check_owner,
-    check_primable,
-    check_priming,
     check_quota,
     check_readable,
-    check_room,
 )
-from tacit.errors import BundleSpent, Exhausted, StoreError
+from tacit.errors import Exhausted, StoreError
 
 __all__ = ["DiskStore"]
 
@@ -59,7 +52,7 @@ class DiskStore(Store):
     def __init__(self, path: str | os.PathLike[str], quota_bytes: int | None = None) -> None:
         check_quota(quota_bytes)
         self._path = Path(path)
-        self._quota = quota_bytes
+        self._room = Room(quota_bytes)
         self._process = os.getpid()
         self._open = True
         with storage_faults(self._path), ExitStack() as undo:
@@ -78,7 +71,7 @@ class DiskStore(Store):
             undo.pop_all()
 
     def __repr__(self) -> str:
-        return f"DiskStore({str(self._path)!r}, quota_bytes={self._quota})"
+        return f"DiskStore({str(self._path)!r}, quota_bytes={self._room.quota})"
 
     @contextmanager
     def _use(self) -> Iterator[None]:
@@ -92,83 +85,10 @@ class DiskStore(Store):
 
     # Making material
 
-    def put_many(self, dealings: Sequence[Dealing]) -> None:
-        """See `Store.put_many`; the whole batch costs one commit, so dealing in batches is much faster."""
+    def intake(self) -> DiskIntake:
+        """See `Store.intake`."""
         with self._use():
-            parts = [check_dealing(dealing) for dealing in dealings]
-            need = sum(map(sealed_bytes, parts))
-            self._check_new(dealings)
-            check_room(need, self._index.bytes_used(), self._quota)
-            keys = [os.urandom(KEY_BYTES) for _ in dealings]
-            jobs = zip((dealing.bundle for dealing in dealings), keys, parts, strict=True)
-            now = int(time.time())
-            with self._written(jobs) as segments, self._index.writing():
-                # Others may have put material meanwhile: what counts is checked again in the transaction.
-                self._check_new(dealings)
-                check_room(need, self._index.bytes_used(), self._quota)
-                for dealing, key, segment in zip(dealings, keys, segments, strict=True):
-                    slot = self._index.add(dealing.bundle, dealing.plan, dealing.peer, now)
-                    self._index.add_segment(slot, segment)
-                    self._slots.write(slot, key)
-                self._slots.sync()
-
-    def prime_many(self, primings: Sequence[Priming]) -> None:
-        """See `Store.prime_many`; new parts go to a new segment under the same key, so a crash leaves the old state."""
-        with self._use():
-            with self._index.reading():
-                entries = [self._primable(priming.bundle) for priming in primings]
-                keys = [self._key(entry) for entry in entries]
-                parts = [
-                    check_priming(priming, self._index.places(entry.slot))
-                    for priming, entry in zip(primings, entries, strict=True)
-                ]
-            need = sum(map(sealed_bytes, parts))
-            check_room(need, self._index.bytes_used(), self._quota)
-            jobs = zip((entry.bundle for entry in entries), keys, parts, strict=True)
-            unused: list[str] = []
-            with self._written(jobs) as segments, self._index.writing():
-                check_room(need, self._index.bytes_used(), self._quota)
-                for priming, segment in zip(primings, segments, strict=True):
-                    slot = self._primable(priming.bundle).slot
-                    unused += self._index.drop_parts(slot, {*priming.drop, *priming.parts})
-                    self._index.add_segment(slot, segment)
-                    self._index.set_state(slot, "primed")
-            self._segments.remove(unused)
-
-    @contextmanager
-    def _written(self, jobs: Iterable[tuple[bytes, bytes, Mapping[str, memoryview]]]) -> Iterator[tuple[Segment, ...]]:
-        """Write and sync a segment per job (id, key, parts); remove those that get no row."""
-        work = tuple(jobs)
-        files = self._segments.reserve(len(work))
-        segments = self._segments.write([(file, *job) for file, job in zip(files, work, strict=True)])
-        try:
-            yield segments
-        except BaseException:
-            self._segments.remove(set(files).difference(self._index.files()))
-            raise
-
-    def _check_new(self, dealings: Sequence[Dealing]) -> None:
-        """Raises StoreError if an id is known, erased or not, or comes twice in the batch."""
-        names = [dealing.bundle for dealing in dealings]
-        twice = len(set(names)) != len(names)
-        for bundle in names:
-            if twice or self._index.find(bundle):
-                raise StoreError(f"bundle {bundle.hex()} was put into this store before; an id is never used twice")
-
-    def _primable(self, bundle: bytes) -> Entry:
-        """The row of a dealt bundle; raises as `prime_many` says."""
-        check_id(bundle)
-        entry = self._index.find(bundle)
-        check_primable(bundle, entry.state if entry else None)
-        assert entry is not None
-        return entry
-
-    def _key(self, entry: Entry) -> bytes:
-        """A bundle's key. Raises BundleSpent if it was destroyed."""
-        key = self._slots.read(entry.slot)
-        if key is None:
-            raise BundleSpent(f"the key of bundle {entry.bundle.hex()} is destroyed; take another bundle")
-        return key
+            return DiskIntake(Shelves(self._index, self._slots, self._segments, self._room, self._use))
 
     # Using material
 
@@ -182,7 +102,7 @@ class DiskStore(Store):
                 check_claim(bundle, (entry.plan, entry.peer, entry.state) if entry else None, plan, peer)
                 assert entry is not None
                 # A crash while it was being erased may have left the row behind.
-                self._key(entry)
+                key_of(self._slots, entry)
                 self._index.set_state(entry.slot, "claimed", self._presence.token)
                 return self._index.raise_epoch()
 
@@ -207,7 +127,7 @@ class DiskStore(Store):
             with self._index.reading():
                 entry = self._readable(bundle)
                 file, place = self._index.places(entry.slot)[name]
-                key = self._key(entry)
+                key = key_of(self._slots, entry)
             try:
                 return self._segments.read(file, bundle, key, place)
             except StoreError:
@@ -274,7 +194,7 @@ class DiskStore(Store):
     @property
     def quota(self) -> int | None:
         """See `Store.quota`."""
-        return self._quota
+        return self._room.quota
 
     # Keeping peers in step
 

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tacit.corr.store import (
     STATES,
-    Dealing,
-    Priming,
+    Buffer,
+    Intake,
     Recovery,
     Row,
     State,
     Store,
     check_claim,
-    check_dealing,
+    check_drop,
     check_epoch,
+    check_fresh,
     check_id,
     check_owner,
     check_primable,
-    check_priming,
     check_quota,
     check_readable,
     check_room,
+    flat,
 )
 from tacit.errors import Exhausted, StoreError
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryIntake", "MemoryStore"]
 
 
 @dataclass
@@ -50,6 +51,20 @@ class _Held:
     def erase(self) -> None:
         """Forget the parts, keep the row."""
         self.state, self.parts = "erased", {}
+
+
+@dataclass
+class _Coming:
+    """A bundle that is coming in: a new one of `owner` (plan, peer), or one that is being primed."""
+
+    owner: tuple[str, str] | None
+    drop: frozenset[str] = frozenset()
+    parts: dict[str, memoryview] = field(default_factory=dict, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes in its parts."""
+        return sum(map(len, self.parts.values()))
 
 
 class MemoryStore(Store):
@@ -89,32 +104,10 @@ class MemoryStore(Store):
         held = self._held.items()
         return [bundle for bundle, row in held if row.state != "erased" and peer in (None, row.peer)]
 
-    def put_many(self, dealings: Sequence[Dealing]) -> None:
-        """See `Store.put_many`."""
+    def intake(self) -> MemoryIntake:
+        """See `Store.intake`; here the parts do have to fit in memory."""
         with self._use():
-            parts = [check_dealing(dealing) for dealing in dealings]
-            names = [dealing.bundle for dealing in dealings]
-            for bundle in names:
-                if bundle in self._held or len(set(names)) != len(names):
-                    raise StoreError(f"bundle {bundle.hex()} was put into this store before; an id is never used twice")
-            check_room(sum(sum(map(len, p.values())) for p in parts), self.bytes_used, self._quota)
-            now = int(time.time())
-            for dealing, new in zip(dealings, parts, strict=True):
-                self._held[dealing.bundle] = _Held(dealing.plan, dealing.peer, "dealt", now, _copies(new))
-
-    def prime_many(self, primings: Sequence[Priming]) -> None:
-        """See `Store.prime_many`."""
-        with self._use():
-            parts: dict[bytes, dict[str, memoryview]] = {}
-            for priming in primings:
-                check_primable(priming.bundle, "primed" if priming.bundle in parts else self._state(priming.bundle))
-                parts[priming.bundle] = check_priming(priming, self._held[priming.bundle].parts)
-            check_room(sum(sum(map(len, p.values())) for p in parts.values()), self.bytes_used, self._quota)
-            for priming in primings:
-                held = self._held[priming.bundle]
-                kept = {name: data for name, data in held.parts.items() if name not in priming.drop}
-                held.parts = kept | _copies(parts[priming.bundle])
-                held.state = "primed"
+            return MemoryIntake(self)
 
     def claim(self, bundle: bytes, plan: str, peer: str) -> int:
         """See `Store.claim`."""
@@ -237,6 +230,73 @@ class MemoryStore(Store):
             self._held.clear()
 
 
-def _copies(parts: Mapping[str, memoryview]) -> dict[str, memoryview]:
-    """Read-only copies, which nobody else can change."""
-    return {name: memoryview(bytes(data)) for name, data in parts.items()}
+class MemoryIntake(Intake):
+    """The way into a store in memory; see `Intake`. Made by `MemoryStore.intake`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._coming: dict[bytes, _Coming] = {}
+        self._announced = 0
+
+    def __repr__(self) -> str:
+        return f"<intake of {len(self._coming)} bundles>"
+
+    def reserve(self, sizes: Iterable[int]) -> None:
+        """See `Intake.reserve`."""
+        need = self._announced + sum(sizes)
+        check_room(need, self._store.bytes_used, self._store.quota)
+        self._announced = need
+
+    def deal(self, bundle: bytes, plan: str, peer: str) -> None:
+        """See `Intake.deal`."""
+        check_owner(plan, peer)
+        with self._store._use():
+            check_fresh(bundle, known=self._store._state(bundle) is not None or bundle in self._coming)
+            self._coming[bundle] = _Coming((plan, peer))
+
+    def prime(self, bundle: bytes, drop: Iterable[str] = ()) -> None:
+        """See `Intake.prime`."""
+        gone = frozenset(drop)
+        with self._store._use():
+            check_primable(bundle, self._store._state(bundle))
+            check_primable(bundle, "primed" if bundle in self._coming else "dealt")
+            check_drop(bundle, gone, self._store._held[bundle].parts)
+            self._coming[bundle] = _Coming(None, gone)
+
+    def add(self, name: str, data: Buffer) -> None:
+        """See `Intake.add`; copies the part."""
+        view = flat(name, data)
+        with self._store._use():
+            next(reversed(self._coming.values())).parts[name] = memoryview(bytes(view))
+
+    def commit(self, *, lenient: bool = False) -> tuple[bytes, ...]:
+        """See `Intake.commit`."""
+        held = self._store._held
+        with self._store._use():
+            kept = [b for b, one in self._coming.items() if one.owner or not lenient or self._waits(b)]
+            check_room(sum(self._coming[b].size for b in kept), self._store.bytes_used, self._store.quota)
+            for bundle in kept:
+                if self._coming[bundle].owner is None:
+                    check_primable(bundle, self._store._state(bundle))
+                else:
+                    check_fresh(bundle, known=bundle in held)
+            for bundle in kept:
+                self._enter(bundle, self._coming[bundle])
+        self.abort()
+        return tuple(kept)
+
+    def _waits(self, bundle: bytes) -> bool:
+        return self._store._state(bundle) == "dealt"
+
+    def _enter(self, bundle: bytes, coming: _Coming) -> None:
+        held = self._store._held
+        if coming.owner is not None:
+            held[bundle] = _Held(*coming.owner, "dealt", int(time.time()), coming.parts)
+            return
+        left = {name: data for name, data in held[bundle].parts.items() if name not in coming.drop}
+        held[bundle].parts = left | coming.parts
+        held[bundle].state = "primed"
+
+    def abort(self) -> None:
+        """See `Intake.abort`."""
+        self._coming, self._announced = {}, 0

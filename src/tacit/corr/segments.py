@@ -1,24 +1,21 @@
-"""The segment files: sealed parts of bundles, one file per put or prime, written once and never changed."""
+"""The segment files: sealed parts of bundles, one file per dealing or priming, written once and never changed."""
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from tacit.corr.seal import OVERHEAD, InvalidTag, seal, unseal
 from tacit.errors import StoreError
 
-__all__ = ["Place", "Segment", "Segments", "fsync_folder", "sealed_bytes", "write_all"]
-
-# Files open at once while a batch is written; all of a group are written before the first is waited for.
-_GROUP: Final = 64
+__all__ = ["Draft", "Place", "Segment", "Segments", "fsync_folder", "write_all"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +36,6 @@ class Segment:
     places: tuple[Place, ...]
 
 
-def sealed_bytes(parts: Mapping[str, memoryview]) -> int:
-    """The size in bytes of the file that these parts will make."""
-    return sum(len(data) + OVERHEAD for data in parts.values())
-
-
 def fsync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on the disk."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -59,6 +51,52 @@ def write_all(file: int, data: memoryview) -> None:
         data = data[os.write(file, data) :]
 
 
+class Draft:
+    """A segment file being written: sealed parts one after the other, as they come.
+
+    Nothing of it counts before its row is in the index. Raises OSError.
+    """
+
+    def __init__(self, path: Path, bundle: bytes, key: bytes) -> None:
+        self._path, self._bundle, self._key = path, bundle, key
+        self._places: list[Place] = []
+        self._size = 0
+        self._opened: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def __repr__(self) -> str:
+        return f"<draft of {len(self._places)} parts>"
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return self._path.name
+
+    @property
+    def segment(self) -> Segment:
+        """What the file holds so far."""
+        return Segment(self.name, self._size, tuple(self._places))
+
+    def add(self, name: str, data: memoryview) -> None:
+        """Seal a part and write it at the end."""
+        if self._opened is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        seal(self._key, _label(self._bundle, self.name, name, len(data)), data, partial(write_all, self._opened))
+        self._places.append(Place(name, self._size, len(data)))
+        self._size += len(data) + OVERHEAD
+
+    def sync(self) -> None:
+        """Wait until the content is on the disk, and close the file; a second call does nothing."""
+        if self._opened is not None:
+            os.fsync(self._opened)
+            self.close()
+
+    def close(self) -> None:
+        """Close the file as it is; a second call does nothing."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            os.close(opened)
+
+
 class Segments:
     """The folder of segment files. A name is `writer.number`: never used twice, and it tells who must have made it.
 
@@ -72,36 +110,18 @@ class Segments:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
-    def reserve(self, count: int) -> tuple[str, ...]:
-        """`count` new file names."""
+    def draft(self, bundle: bytes, key: bytes) -> Draft:
+        """A new file of a bundle with this id and key, empty and open."""
         with self._lock:
-            return tuple(f"{self._writer}.{number:08x}" for number in itertools.islice(self._numbers, count))
+            name = f"{self._writer}.{next(self._numbers):08x}"
+        return Draft(self._folder / name, bundle, key)
 
-    def write(self, jobs: Sequence[tuple[str, bytes, bytes, Mapping[str, memoryview]]]) -> tuple[Segment, ...]:
-        """Write and sync one file per job (file name, bundle id, key, parts); on failure none of them stays."""
-        done: list[Segment] = []
-        try:
-            for first in range(0, len(jobs), _GROUP):
-                done.extend(self._write_group(jobs[first : first + _GROUP]))
+    def settle(self, drafts: Sequence[Draft]) -> None:
+        """Wait until drafts and their names are on the disk, and close them."""
+        for draft in drafts:
+            draft.sync()
+        if drafts:
             fsync_folder(self._folder)
-        except BaseException:
-            self.remove(job[0] for job in jobs)
-            raise
-        return tuple(done)
-
-    def _write_group(self, jobs: Sequence[tuple[str, bytes, bytes, Mapping[str, memoryview]]]) -> list[Segment]:
-        """Write all files of a group, then wait for them: the first wait pays for most of the rest."""
-        done: list[Segment] = []
-        with ExitStack() as files:
-            opened: list[int] = []
-            for name, bundle, key, parts in jobs:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                opened.append(os.open(self._folder / name, flags, 0o600))
-                files.callback(os.close, opened[-1])
-                done.append(_write_parts(opened[-1], name, bundle, key, parts))
-            for file in opened:
-                os.fsync(file)
-        return done
 
     def read(self, file: str, bundle: bytes, key: bytes, place: Place) -> memoryview:
         """One part, decrypted and authenticated, read-only. Raises StoreError if it is missing, short or altered."""
@@ -134,17 +154,6 @@ class Segments:
                 with suppress(FileNotFoundError):
                     found[entry.name] = entry.stat(follow_symlinks=False).st_size
         return found
-
-
-def _write_parts(opened: int, file: str, bundle: bytes, key: bytes, parts: Mapping[str, memoryview]) -> Segment:
-    """Seal parts one after the other into an open file."""
-    places: list[Place] = []
-    start = 0
-    for name, data in parts.items():
-        seal(key, _label(bundle, file, name, len(data)), data, partial(write_all, opened))
-        places.append(Place(name, start, len(data)))
-        start += len(data) + OVERHEAD
-    return Segment(file, start, tuple(places))
 
 
 def _fill(opened: int, where: str, view: memoryview) -> None:

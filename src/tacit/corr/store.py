@@ -18,18 +18,19 @@ __all__ = [
     "STATES",
     "Buffer",
     "Dealing",
+    "Intake",
     "Priming",
     "Recovery",
     "Row",
     "State",
     "Store",
     "check_claim",
-    "check_dealing",
+    "check_drop",
     "check_epoch",
+    "check_fresh",
     "check_id",
     "check_owner",
     "check_primable",
-    "check_priming",
     "check_quota",
     "check_readable",
     "check_room",
@@ -89,6 +90,51 @@ class Recovery:
     files: int = 0
 
 
+class Intake(ABC):
+    """Bundles on their way into a store, each written part by part as it comes, so that none has to fit in memory.
+
+    Made by `Store.intake`, for one thread, and used in a `with` statement: what is not committed when that is left
+    never was. After any method but `commit` has raised, leave. Raises as the store's methods do.
+    """
+
+    @abstractmethod
+    def reserve(self, sizes: Iterable[int]) -> None:
+        """Announce parts of these sizes in bytes. Raises QuotaExceeded if they do not fit beside what came before."""
+
+    @abstractmethod
+    def deal(self, bundle: bytes, plan: str, peer: str) -> None:
+        """Begin a new bundle, which will be "dealt". Raises StoreError if the id was ever here before."""
+
+    @abstractmethod
+    def prime(self, bundle: bytes, drop: Iterable[str] = ()) -> None:
+        """Begin what moves a dealt bundle to "primed": parts to add or replace, and names of parts to forget.
+
+        Raises BundleSpent for bundles claimed, erased or unknown, StoreError for those primed before.
+        """
+
+    @abstractmethod
+    def add(self, name: str, data: Buffer) -> None:
+        """Write one part of the bundle that was begun last; `data` is not kept."""
+
+    @abstractmethod
+    def commit(self, *, lenient: bool = False) -> tuple[bytes, ...]:
+        """Make everything since the last commit part of the store, all or none; durable when it returns.
+
+        With `lenient`, bundles that are not dealt any more, since another session has primed or ended them meanwhile,
+        are left out instead of raising. Returns the ids of those that were kept.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Remove what is not committed; a second call does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.abort()
+
+
 class Store(ABC):
     """Where bundles wait. A bundle is the single-use material of one inference of one plan with one peer.
 
@@ -105,18 +151,39 @@ class Store(ABC):
         self.prime_many([Priming(bundle, parts, tuple(drop))])
 
     @abstractmethod
+    def intake(self) -> Intake:
+        """A way in for bundles that come in parts."""
+
     def put_many(self, dealings: Sequence[Dealing]) -> None:
         """Keep new bundles in state "dealt", all or none; durable when it returns.
 
-        Raises StoreError if an id was ever here before, QuotaExceeded before anything is written if they do not fit.
+        The whole batch costs one commit. Raises StoreError if an id was ever here before, QuotaExceeded before anything
+        is written if they do not fit.
         """
+        given = [{name: flat(name, data) for name, data in dealing.parts.items()} for dealing in dealings]
+        for dealing in dealings:
+            check_id(dealing.bundle)
+        with self.intake() as intake:
+            intake.reserve(len(data) for parts in given for data in parts.values())
+            for dealing, parts in zip(dealings, given, strict=True):
+                intake.deal(dealing.bundle, dealing.plan, dealing.peer)
+                for name, data in parts.items():
+                    intake.add(name, data)
+            intake.commit()
 
-    @abstractmethod
     def prime_many(self, primings: Sequence[Priming]) -> None:
         """Move bundles from "dealt" to "primed", all or none: add or replace parts, drop others; durable on return.
 
         Raises BundleSpent for bundles claimed, erased or unknown, StoreError for those primed before, QuotaExceeded.
         """
+        given = [{name: flat(name, data) for name, data in priming.parts.items()} for priming in primings]
+        with self.intake() as intake:
+            for priming, parts in zip(primings, given, strict=True):
+                intake.prime(priming.bundle, priming.drop)
+                intake.reserve(map(len, parts.values()))
+                for name, data in parts.items():
+                    intake.add(name, data)
+            intake.commit()
 
     @abstractmethod
     def claim(self, bundle: bytes, plan: str, peer: str) -> int:
@@ -239,19 +306,17 @@ def check_epoch(peer: str, epoch: int, seen: int) -> None:
         )
 
 
-def check_dealing(dealing: Dealing) -> dict[str, memoryview]:
-    """The parts of a new bundle as flat bytes. Raises InvalidInput if an id, name, digest or buffer is malformed."""
-    check_id(dealing.bundle)
-    check_owner(dealing.plan, dealing.peer)
-    return {name: flat(name, data) for name, data in dealing.parts.items()}
+def check_fresh(bundle: bytes, *, known: bool) -> None:
+    """Raises StoreError if a bundle that is to be dealt is `known`: in any state, or begun already."""
+    if known:
+        raise StoreError(f"bundle {bundle.hex()} was put into this store before; an id is never used twice")
 
 
-def check_priming(priming: Priming, held: Iterable[str]) -> dict[str, memoryview]:
-    """The parts to add as flat bytes. Raises InvalidInput if they are malformed or a part to drop is not `held`."""
-    missing = sorted(set(priming.drop).difference(held))
+def check_drop(bundle: bytes, drop: Iterable[str], held: Iterable[str]) -> None:
+    """Raises InvalidInput if a part to drop is not `held`."""
+    missing = sorted(set(drop).difference(held))
     if missing:
-        raise InvalidInput(f"bundle {check_id(priming.bundle)} has no part {missing[0]!r} to drop; look at its parts")
-    return {name: flat(name, data) for name, data in priming.parts.items()}
+        raise InvalidInput(f"bundle {bundle.hex()} has no part {missing[0]!r} to drop; look at its parts")
 
 
 def check_primable(bundle: bytes, state: State | None) -> None:

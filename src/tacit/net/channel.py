@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -95,6 +95,17 @@ class Channel:
             raise InvalidInput(f"a timeout must be a positive number of seconds or None, not {seconds}")
         self._timeout = seconds
         self.transport.set_timeout(seconds)
+
+    @contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Within the `with` block silence of at least `seconds` is borne: the peer has much to do before it answers."""
+        usual = self._timeout
+        try:
+            if usual is not None:
+                self.set_timeout(max(usual, seconds))
+            yield
+        finally:
+            self.set_timeout(usual)
 
     def send_data(self, *buffers: Bytes) -> None:
         """Sends `buffers` (C-contiguous; numpy arrays, bytes or memoryviews) as one data frame, in order, without

@@ -5,31 +5,62 @@ dealer -> client   Batch(count), then per bundle: Bundle(id, plan, server), seed
 server -> dealer   Fetch(ids)
 dealer -> server   per bundle: Bundle(id, plan, client), seed, parts in the plan's order
 both   -> dealer   Done, when everything is durable at them
+
+Nobody holds a bundle: the dealer makes the next parts while one is on its way, the receiver seals each as it comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from tacit.corr.bundle import Seeds
+from tacit.corr.store import Intake, Store
 from tacit.errors import PeerError
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.ring.prg import SEED_BYTES, Seed
 from tacit.run import material
+from tacit.run.ahead import Ahead
 from tacit.run.handshake import Batch, Bundle, DealRequest, Done, Fetch
 from tacit.secure.share import CLIENT, SERVER
 
-__all__ = ["NOBODY", "SEED_PART", "Received", "fetch_parts", "peer_id", "request_bundles", "send_bundle"]
+__all__ = [
+    "NOBODY",
+    "SEED_PART",
+    "Came",
+    "Order",
+    "bundle_bytes",
+    "fetch_parts",
+    "peer_id",
+    "request_bundles",
+    "send_bundles",
+]
 
 #: The name under which a party stores its seed of a bundle.
 SEED_PART = "seed"
 #: Stands for the other party on transports without certificates.
 NOBODY = "0" * 64
 
-Received = tuple[bytes, str, dict[str, Any]]
-Keep = Callable[[list[Received]], None]
+#: Bundles that are made durable together, to save synchronisations: so many, or so many bytes.
+_GROUP: Final = 64
+_GROUP_BYTES: Final = 256 << 20
+
+#: Told the bytes that went or came: of a bundle's frames one after the other, without headers.
+Came = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A bundle of `plan` to be made for party `rank`; `peer` is the other party's fingerprint, `matrices` are A."""
+
+    bundle: bytes
+    plan: Plan
+    peer: str
+    rank: int
+    seeds: Seeds = field(repr=False)
+    matrices: material.Tensors = field(default_factory=dict, repr=False)
 
 
 def peer_id(channel: Channel) -> str:
@@ -37,97 +68,140 @@ def peer_id(channel: Channel) -> str:
     return channel.peer.fingerprint or NOBODY
 
 
-def send_bundle(
-    channel: Channel,
-    plan: Plan,
-    bundle: bytes,
-    peer: str,
-    seeds: Seeds,
-    rank: int,
-    matrices: material.Tensors,
-    threads: int,
+def bundle_bytes(plan: Plan, rank: int) -> int:
+    """Bytes of seed and parts that party `rank` is dealt for one bundle."""
+    return SEED_BYTES + sum(size for _, size in material.dealt_parts(plan)[rank])
+
+
+def _made(orders: Iterable[Order], threads: int) -> Iterator[tuple[Order, Any]]:
+    """The data frames of all bundles, each with its order; None stands for the head of a bundle."""
+    wanted: dict[tuple[str, int], list[str]] = {}
+    for order in orders:
+        plan, rank = order.plan, order.rank
+        if (plan.digest, rank) not in wanted:
+            wanted[plan.digest, rank] = [label for label, _ in material.dealt_parts(plan)[rank]]
+        yield order, None
+        yield order, order.seeds.of(rank).key
+        due = iter(wanted[plan.digest, rank])
+        for label, part in material.dealing(plan, order.seeds, rank, order.matrices, threads=threads):
+            if label != next(due, None):
+                raise RuntimeError(f"the part {label} was made where another is due")
+            yield order, part
+            del part  # or it would live while the next one is made
+
+
+def _size(frame: tuple[Order, Any]) -> int:
+    return 0 if frame[1] is None else memoryview(frame[1]).nbytes
+
+
+def send_bundles(
+    channel: Channel, orders: Iterable[Order], *, threads: int, progress: Callable[[Order, int], None] | None = None
 ) -> None:
-    """The dealer's side of one bundle for party `rank`; `peer` is the other party's fingerprint."""
-    parts = material.deal(plan, seeds, rank, matrices, threads=threads)
+    """The dealer's side: make and send bundles, the next parts while one is on its way.
+
+    `progress` is told each order before its first frame (0), then the bytes of each frame that left. `orders` is worked
+    off in another thread.
+    """
+    tell = progress or (lambda _order, _size: None)
+    with Ahead(_made(orders, threads), _size) as frames:
+        for order, part in frames:
+            tell(order, 0 if part is None else memoryview(part).nbytes)
+            if part is None:
+                channel.meter.phase("handshake")
+                channel.send_message(Bundle(bundle=order.bundle, plan=order.plan.digest, peer=order.peer))
+            else:
+                channel.meter.phase("deal")
+                channel.send_data(part)
+            del part
     channel.meter.phase("handshake")
-    channel.send_message(Bundle(bundle=bundle, plan=plan.digest, peer=peer))
-    channel.meter.phase("deal")
-    channel.send_data(seeds.of(rank).key)
-    for label, _ in material.dealt_parts(plan)[rank]:
-        channel.send_data(parts.pop(label))
-    channel.meter.phase("handshake")
 
 
-def _receive(channel: Channel, plan: str, parts: Sequence[tuple[str, int]]) -> Received:
-    channel.meter.phase("handshake")
-    head = channel.recv_message(Bundle)
-    if head.plan != plan:
-        raise PeerError("the dealer sent a bundle of another plan")
-    channel.meter.phase("deal")
-    seed = bytes(channel.recv_data(SEED_BYTES))
-    Seed(seed)  # its form is checked here
-    received: dict[str, Any] = {SEED_PART: seed}
-    for label, size in parts:
-        received[label] = channel.recv_data(size)
-    channel.meter.phase("handshake")
-    return head.bundle, head.peer, received
+@dataclass
+class _Receiver:
+    """One side's way from the wire to its store: parts are stored as they come, bundles made durable in groups."""
+
+    channel: Channel
+    plan: Plan
+    parts: Sequence[tuple[str, int]]
+    intake: Intake
+    came: Came
+    _waiting: int = 0
+    _waiting_bytes: int = 0
+
+    def take(self, check: Callable[[Bundle], None]) -> bytes:
+        """Receive and store one bundle, whose head must pass `check`; returns its id."""
+        self.channel.meter.phase("handshake")
+        head = self.channel.recv_message(Bundle)
+        if head.plan != self.plan.digest:
+            raise PeerError("the dealer sent a bundle of another plan")
+        check(head)
+        self.intake.deal(head.bundle, self.plan.digest, head.peer)
+        self.intake.reserve((SEED_BYTES, *(size for _, size in self.parts)))
+        self.channel.meter.phase("deal")
+        seed = bytes(self.channel.recv_data(SEED_BYTES))
+        Seed(seed)  # its form is checked here
+        self._keep(SEED_PART, seed)
+        for label, size in self.parts:
+            self._keep(label, self.channel.recv_data(size))
+        self.channel.meter.phase("handshake")
+        self._waiting += 1
+        if self._waiting >= _GROUP or self._waiting_bytes >= _GROUP_BYTES:
+            self.settle()
+        return head.bundle
+
+    def _keep(self, label: str, part: Any) -> None:
+        self.intake.add(label, part)
+        self._waiting_bytes += len(part)
+        self.came(len(part))
+
+    def settle(self) -> None:
+        """Make what came durable."""
+        self.intake.commit()
+        self._waiting = self._waiting_bytes = 0
 
 
-def _grouped(items: Iterator[Received], limit: int, most: int) -> Iterator[list[Received]]:
-    """Groups that are stored together: at most `most` bundles or `limit` bytes, to save synchronisations."""
-    group: list[Received] = []
-    size = 0
-    for item in items:
-        group.append(item)
-        size += sum(memoryview(p).nbytes for p in item[2].values())
-        if size >= limit or len(group) >= most:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+def request_bundles(
+    channel: Channel, plan: Plan, server: str, count: int, store: Store, progress: Came | None = None
+) -> list[bytes]:
+    """The client's side: get `count` bundles for the server with this fingerprint into `store`; returns their ids.
 
-
-def _keep_all(items: Iterator[Received], keep: Keep) -> None:
-    for group in _grouped(items, limit=256 << 20, most=64):
-        keep(group)
-
-
-def request_bundles(channel: Channel, plan: Plan, server: str, count: int, keep: Keep) -> None:
-    """The client's side: get `count` bundles for the server with this fingerprint and hand them to `keep` in groups.
-
-    PeerError if the dealer sends other bundles than were asked for.
+    PeerError if the dealer sends other bundles than were asked for; StoreError. Whole ones may stay.
     """
     channel.send_message(DealRequest(plan=plan.digest, server=server, count=count))
     promised = channel.recv_message(Batch).count
     if promised != count:
         raise PeerError(f"the dealer promises {promised} bundles instead of {count}")
-    parts = material.dealt_parts(plan)[CLIENT]
 
-    def receive() -> Iterator[Received]:
-        for _ in range(count):
-            item = _receive(channel, plan.digest, parts)
-            if item[1] != server:
-                raise PeerError("the dealer sent a bundle for another server")
-            yield item
+    def check(head: Bundle) -> None:
+        if head.peer != server:
+            raise PeerError("the dealer sent a bundle for another server")
 
-    _keep_all(receive(), keep)
+    with store.intake() as intake:
+        parts = material.dealt_parts(plan)[CLIENT]
+        receiver = _Receiver(channel, plan, parts, intake, progress or (lambda _: None))
+        got = [receiver.take(check) for _ in range(count)]
+        receiver.settle()
     channel.send_message(Done())
+    return got
 
 
-def fetch_parts(channel: Channel, plan: Plan, bundles: Sequence[bytes], client: str, keep: Keep) -> None:
+def fetch_parts(
+    channel: Channel, plan: Plan, bundles: Sequence[bytes], client: str, store: Store, progress: Came | None = None
+) -> None:
     """The server's side: get its parts of `bundles`, dealt for `plan` and for the client with this fingerprint.
 
-    PeerError if the dealer sends any other.
+    PeerError if the dealer sends any other; StoreError. Whole ones may stay.
     """
-    parts = material.dealt_parts(plan)[SERVER]
     channel.send_message(Fetch(bundles=list(bundles)))
-
-    def receive() -> Iterator[Received]:
+    with store.intake() as intake:
+        parts = material.dealt_parts(plan)[SERVER]
+        receiver = _Receiver(channel, plan, parts, intake, progress or (lambda _: None))
         for wanted in bundles:
-            bundle, peer, received = _receive(channel, plan.digest, parts)
-            if bundle != wanted or peer != client:
-                raise PeerError("the dealer sent a bundle that was not asked for, or another client's")
-            yield bundle, peer, received
 
-    _keep_all(receive(), keep)
+            def check(head: Bundle, wanted: bytes = wanted) -> None:
+                if head.bundle != wanted or head.peer != client:
+                    raise PeerError("the dealer sent a bundle that was not asked for, or another client's")
+
+            receiver.take(check)
+        receiver.settle()
     channel.send_message(Done())

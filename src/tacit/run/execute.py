@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,35 +11,42 @@ from numpy.typing import NDArray
 from tacit.errors import InvalidInput
 from tacit.plan.plan import Plan, run_step
 from tacit.ring.fixed import decode, encode
-from tacit.secure.session import Session
+from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Words
 
-__all__ = ["as_floats", "decode_outputs", "encode_inputs", "walk"]
+__all__ = ["as_floats", "decode_outputs", "encode_inputs", "stepwise", "walk"]
 
 Progress = Callable[[int, int], None]
 
 
-def walk(
-    plan: Plan, s: Session, inputs: Mapping[int, Words] | None = None, *, progress: Progress | None = None
-) -> list[Share]:
-    """Run every step of `plan` in the session's reading and return what the revealing steps make, in order.
+def stepwise(plan: Plan, s: Session, inputs: Mapping[int, Words] | None = None) -> Iterator[tuple[Step, Share]]:
+    """Run the steps of `plan` in the session's reading, one each time the next pair (step, its value) is asked for.
 
     `inputs` are the client's encoded inputs by site, online; None elsewhere. A value is dropped after its last use.
     """
     last = {i: step.site for step in plan.steps for i in step.inputs}
     values: dict[int, Share] = {}
-    outputs: list[Share] = []
     for step in plan.steps:
         if step.inputs:
             operands = [values[i] for i in step.inputs]
         else:
             operands = [Share(plan.inputs[step.site], None if inputs is None else inputs[step.site])]
-        values[step.site] = run_step(s, step, operands)
-        if step.op == "reveal":
-            outputs.append(values[step.site])
+        made = values[step.site] = run_step(s, step, operands)
+        del operands
         for i in (*step.inputs, step.site):
             if last.get(i, i) <= step.site:
                 values.pop(i, None)
+        yield step, made
+
+
+def walk(
+    plan: Plan, s: Session, inputs: Mapping[int, Words] | None = None, *, progress: Progress | None = None
+) -> list[Share]:
+    """Run every step of `plan` (see `stepwise`) and return what the revealing steps make, in order."""
+    outputs: list[Share] = []
+    for step, value in stepwise(plan, s, inputs):
+        if step.op == "reveal":
+            outputs.append(value)
         if progress is not None:
             progress(step.site + 1, len(plan.steps))
     return outputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tacit.plan.plan import Plan
 from tacit.ring.native import Tensor
 from tacit.ring.prg import Seed
 from tacit.ring.tensor import mask, narrowed
-from tacit.run.execute import Progress, walk
+from tacit.run.execute import stepwise, walk
 from tacit.secure import labels
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Words
@@ -22,13 +22,18 @@ from tacit.secure.share import CLIENT, SERVER, Words
 __all__ = [
     "Tensors",
     "deal",
+    "dealing",
     "dealt_parts",
     "difference",
+    "evaluations",
     "halves",
     "masked_sites",
     "matrices",
+    "online_parts",
     "prime",
+    "primed_bytes",
     "primed_parts",
+    "priming",
     "server_tensors",
     "spent_parts",
 ]
@@ -87,6 +92,34 @@ def dealt_parts(plan: Plan) -> dict[int, list[tuple[str, int]]]:
     return {rank: [(d.label, d.stored(rank)) for d in demands if d.stored(rank)] for rank in (CLIENT, SERVER)}
 
 
+def evaluations(plan: Plan) -> int:
+    """Activations evaluated in one run: how many keys one bundle holds."""
+    dry = Session("dry", CLIENT)
+    walk(plan, dry)
+    return sum(cost.evaluations for _, _, cost in dry.bill)
+
+
+def primed_bytes(plan: Plan) -> dict[int, int]:
+    """Bytes of the frames that the client sends while priming one bundle, for every site."""
+    dry = Session("dry", CLIENT)
+    walk(plan, dry)
+    sizes = dict.fromkeys(range(len(plan.steps)), 0)
+    for step, _, cost in dry.bill:
+        sizes[step.site] += sum(m.bytes for m in cost.messages if m.phase == "prime")
+    return sizes
+
+
+def online_parts(plan: Plan, rank: int, labels: Iterable[str]) -> list[str]:
+    """`labels` of stored parts of `rank` in the order in which a run takes them; those of no step come first."""
+    dealt = {label: place for place, (label, _) in enumerate(dealt_parts(plan)[rank])}
+
+    def place(label: str) -> tuple[int, int]:
+        site = label.partition("/")[0]
+        return int(site) if site.isdecimal() else -1, dealt.get(label, -1)
+
+    return sorted(labels, key=place)
+
+
 def spent_parts(plan: Plan) -> tuple[str, ...]:
     """Labels of the client's dealt parts that priming uses up."""
     dry = Session("dry", CLIENT)
@@ -103,15 +136,42 @@ def primed_parts(plan: Plan) -> dict[int, int]:
     return {rank: sum(size for r, size in kept if r == rank) for rank in (CLIENT, SERVER)}
 
 
-def deal(
-    plan: Plan, seeds: Seeds, rank: int, tensors: Tensors, *, threads: int = 1, progress: Progress | None = None
-) -> dict[str, Any]:
-    """The dealer's reading: the parts of `rank`, by label, for a bundle with these seeds. `tensors` are the
-    matrices A.
+def dealing(plan: Plan, seeds: Seeds, rank: int, tensors: Tensors, *, threads: int = 1) -> Iterator[tuple[str, Any]]:
+    """The dealer's reading: the parts of `rank`, each with its label, in the order of `dealt_parts`.
+
+    A part is made when it is asked for, for a bundle with these seeds. `tensors` are the matrices A.
     """
     s = Session("deal", rank, seeds=seeds, tensors=tensors, threads=threads)
-    walk(plan, s, progress=progress)
-    return dict(s.made)
+    for _ in stepwise(plan, s):
+        yield from _drained(s)
+
+
+def deal(plan: Plan, seeds: Seeds, rank: int, tensors: Tensors, *, threads: int = 1) -> dict[str, Any]:
+    """All parts of `dealing` at once, by label."""
+    return dict(dealing(plan, seeds, rank, tensors, threads=threads))
+
+
+def priming(
+    plan: Plan,
+    rank: int,
+    seeds: Seeds,
+    channel: Channel,
+    dealt: Mapping[str, Any],
+    tensors: Tensors | None = None,
+    *,
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[str, Any]]:
+    """One party's priming over `channel`: the parts that it adds to its bundle, each with its label, as they come.
+
+    The client's `tensors` are D. `progress` is told the sites of the steps that are done.
+    """
+    channel.meter.phase("prime")
+    s = Session("prime", rank, channel, seeds, dealt, tensors=tensors or {}, threads=threads)
+    for step, _ in stepwise(plan, s):
+        yield from _drained(s)
+        if progress is not None:
+            progress(step.site)
 
 
 def prime(
@@ -123,10 +183,13 @@ def prime(
     tensors: Tensors | None = None,
     *,
     threads: int = 1,
-    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """One party's priming over `channel`: the parts that it adds to its bundle. The client's `tensors` are D."""
-    channel.meter.phase("prime")
-    s = Session("prime", rank, channel, seeds, dealt, tensors=tensors or {}, threads=threads)
-    walk(plan, s, progress=progress)
-    return dict(s.made)
+    """All parts of `priming` at once, by label."""
+    return dict(priming(plan, rank, seeds, channel, dealt, tensors, threads=threads))
+
+
+def _drained(s: Session) -> Iterator[tuple[str, Any]]:
+    """What a session has made since the last time, out of its hands."""
+    while s.made:
+        label = next(iter(s.made))
+        yield label, s.made.pop(label)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tacit.corr.store import Store
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.run.dealing import SEED_PART
@@ -21,18 +20,12 @@ from tacit.run.priming import seeds_of
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Words
 
-__all__ = ["load_parts", "needs_material", "run_as_client", "run_as_server"]
+__all__ = ["needs_material", "run_as_client", "run_as_server"]
 
 
 def needs_material(plan: Plan) -> bool:
     """Whether a run of this plan uses up a bundle."""
     return any(step.protocol != "clear" for step in plan.steps)
-
-
-def load_parts(store: Store, bundle: bytes) -> dict[str, Any]:
-    """Every part of a claimed bundle, decrypted into memory, so that the run waits for no disk."""
-    held = store.parts(bundle)
-    return {name: held[name] for name in held}
 
 
 def run_as_client(

@@ -18,8 +18,9 @@ from tacit.plan.policy import ClientPolicy
 from tacit.plan.save import load_plan
 from tacit.run.dealing import NOBODY
 from tacit.run.handshake import Role, greet
+from tacit.run.stream import WARM_BYTES
 from tacit.service.client import Client
-from tacit.service.dealer import Dealer
+from tacit.service.dealer import Dealer, Progress
 from tacit.service.home import Home
 from tacit.service.listen import Limits, Service
 from tacit.service.server import Server
@@ -88,6 +89,7 @@ def serve(
     port: int = 7070,
     threads: int = 2,
     quota_gib: float = 64.0,
+    warm_bytes: int = WARM_BYTES,
     limits: Limits | None = None,
     link: str | Link = LOOPBACK,
     dealer_name: str = "dealer",
@@ -98,6 +100,7 @@ def serve(
     home                the server's home, with its certificate and its peers'
     dealer              the dealer's address; needed for every plan that trusts one
     dealer_name         the name under which the dealer is enrolled in the home
+    warm_bytes          how much claimed material is in memory before its runs, of all clients; the rest is read in time
     link                emulate a slower line ("wan", "100mbit/40ms")
     insecure_plaintext  TCP without encryption or certificates: for measurements on one machine only
 
@@ -119,6 +122,7 @@ def serve(
         threads=threads,
         quota_gib=quota_gib,
         limits=limits,
+        warm_bytes=warm_bytes,
     )
     return _start(party, secure, host, port, limits, line)
 
@@ -132,14 +136,18 @@ def deal(
     quota_gib: float = 4.0,
     limits: Limits | None = None,
     link: str | Link = LOOPBACK,
+    progress: Progress | None = None,
     insecure_plaintext: bool = False,
 ) -> Running:
-    """Deal material to enrolled servers and clients, in background threads. Arguments as in `serve`."""
+    """Deal material to enrolled servers and clients, in background threads. Arguments as in `serve`.
+
+    progress   told of every exchange: with whom, bytes sent, bytes in all; at its end both are equal
+    """
     folder = Home.at(home).path
     secure = None if insecure_plaintext else folder
     if secure is not None:
         load_identity(secure)
-    party = Dealer(folder, threads=threads, quota_gib=quota_gib, limits=limits)
+    party = Dealer(folder, threads=threads, quota_gib=quota_gib, limits=limits, progress=progress)
     return _start(party, secure, host, port, limits, _link(link))
 
 
@@ -172,6 +180,7 @@ def connect(
     plan: str = "",
     threads: int = 2,
     quota_gib: float = 64.0,
+    warm_bytes: int = WARM_BYTES,
     link: str | Link = LOOPBACK,
     server_name: str = "server",
     dealer_name: str = "dealer",
@@ -184,6 +193,7 @@ def connect(
     dealer       the dealer's address; needed when the stock of material runs out
     policy       what this client accepts; checked against the plan before anything of the input is sent
     plan         digest of the plan to open; the server's first one if empty
+    warm_bytes   how much of a run's material is in memory before it starts; the rest is read in time
 
     Raises NotPermitted, Mismatch, InvalidInput, RolledBack, ChannelError.
     """
@@ -192,4 +202,5 @@ def connect(
     dial_dealer = None if dealer is None else _dialler(secure, dealer, dealer_name, line, None)
     channel = _dialler(secure, address, server_name, line, None)()
     extra: dict[str, Any] = {"threads": threads, "plan_digest": plan, "quota_gib": quota_gib}
+    extra["warm_bytes"] = warm_bytes
     return Client(folder, channel, policy or ClientPolicy(), dial_dealer, **extra)

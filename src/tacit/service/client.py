@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tacit.corr.store import Dealing, Store
+from tacit.corr.store import Store
 from tacit.errors import BundleSpent, Exhausted, InvalidInput, PeerError, RolledBack
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
@@ -21,13 +21,14 @@ from tacit.plan.policy import ClientPolicy
 from tacit.plan.save import plan_from_json
 from tacit.ring import bits
 from tacit.run import material
-from tacit.run.dealing import peer_id, request_bundles
+from tacit.run.dealing import bundle_bytes, peer_id, request_bundles
 from tacit.run.execute import as_floats, decode_outputs, encode_inputs
 from tacit.run.handshake import EPOCH_ATTEMPTS, Again, Ask, Claim, Claimed, Opened, PlanText, Sync, Synced, Taken, greet
-from tacit.run.online import load_parts, needs_material, run_as_client
+from tacit.run.online import needs_material, run_as_client
 from tacit.run.priming import prime_as_client
 from tacit.run.register import difference_wire, part_name, receive_differences
-from tacit.secure.share import Words
+from tacit.run.stream import WARM_BYTES, PartStream, end_bundle
+from tacit.secure.share import CLIENT, Words
 from tacit.service.consent import check_dealer, check_plan
 from tacit.service.home import Home, registration_for
 
@@ -37,6 +38,7 @@ __all__ = ["Client", "Spent"]
 _REGISTER_AT_ONCE = 8192
 
 Output = NDArray[np.float64]
+#: Told what is being done, and how much of it is: layers of "registering weights", bytes of "dealing" and "priming".
 Progress = Callable[[str, int, int], None]
 
 
@@ -53,6 +55,7 @@ class Client:
     """A client of one plan at one server. Made by `tacit.connect`; for one thread of one process (open one for each).
 
     dial, dial_dealer   open a channel to the server or the dealer; the latter may be None if the stock suffices
+    warm_bytes          how much of a bundle `ready` loads; the rest is read during the run
     """
 
     home: Home
@@ -62,12 +65,13 @@ class Client:
     threads: int = 2
     plan_digest: str = ""
     quota_gib: float = 64.0
+    warm_bytes: int = WARM_BYTES
     plan: Plan = field(init=False, repr=False)
     dealer: str = field(init=False, default="")
     spent: Spent = field(init=False, default=Spent(0.0, 0))
     _store: Store = field(init=False, repr=False)
     _epoch: int = field(init=False, default=0, repr=False)
-    _ready: tuple[bytes, dict[str, Any]] | None = field(init=False, default=None, repr=False)
+    _ready: tuple[bytes, PartStream | None] | None = field(init=False, default=None, repr=False)
     _process: int = field(init=False, default_factory=os.getpid, repr=False)
     _busy: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
 
@@ -198,35 +202,24 @@ class Client:
         if wanted > 0:
             dealt += self._deal(wanted, progress)
         if dealt:
-            halves, total, done = self._halves(), len(dealt), 0
-
-            def advance(more: int) -> None:
-                nonlocal done
-                done += more
-                if progress:
-                    progress("priming", done, total)
-
+            halves, advance = self._halves(), _advance("priming", len(dealt) * self._primed_bytes(), progress)
             prime_as_client(self.channel, self.plan, self._store, dealt, halves, threads=self.threads, progress=advance)
+
+    def _primed_bytes(self) -> int:
+        """Bytes of frames that priming one bundle sends."""
+        return sum(material.primed_bytes(self.plan).values())
 
     def _deal(self, count: int, progress: Progress | None) -> list[bytes]:
         if self.dial_dealer is None:
             raise Exhausted(
                 "the stock of material is used up and no dealer is known; connect with the dealer's address"
             )
-        got: list[bytes] = []
-
-        def keep(group: list[tuple[bytes, str, dict[str, Any]]]) -> None:
-            self._store.put_many([Dealing(b, self.plan.digest, server, parts) for b, server, parts in group])
-            got.extend(b for b, _, _ in group)
-            if progress:
-                progress("dealing", len(got), count)
-
+        advance = _advance("dealing", count * bundle_bytes(self.plan, CLIENT), progress)
         with self.dial_dealer() as channel:
             if self.dealer and peer_id(channel) != self.dealer:
                 raise PeerError("the dealer at that address is not the one the server works with")
             greet(channel, "client", ("dealer",))
-            request_bundles(channel, self.plan, self.server, count, keep)
-        return got
+            return request_bundles(channel, self.plan, self.server, count, self._store, advance)
 
     def _halves(self) -> material.Tensors:
         """D of every layer, unpacked."""
@@ -241,8 +234,8 @@ class Client:
         return material.halves(self.plan, ((site, unpacked(site)) for site in material.masked_sites(self.plan)))
 
     def ready(self) -> None:
-        """Claim a bundle on both sides and load it, so that the next `predict` starts at once. Exhausted if
-        none is left.
+        """Claim a bundle on both sides and load it (at most `warm_bytes` of it), so that the next `predict` starts at
+        once. Exhausted if none is left.
         """
         if self._ready is not None or not needs_material(self.plan):
             return
@@ -261,7 +254,14 @@ class Client:
                 self._store.claim(bundle, self.plan.digest, self.server)
             except BundleSpent:
                 continue  # another process of this client synchronised meanwhile: dead here, and there by the claim
-            self._ready = (bundle, load_parts(self._store, bundle))
+            self._ready = (bundle, None)
+            try:
+                parts = PartStream(self._store, bundle, self.plan, CLIENT, self.warm_bytes)
+                self._ready = (bundle, parts)
+                parts.warm()
+            except BaseException:
+                self._drop()
+                raise
             return
 
     def _note_claim(self, epoch: int) -> None:
@@ -333,24 +333,37 @@ class Client:
         ends the run, an interrupt too, the same masks must never meet another input.
         """
         held, self._ready = self._ready, None
-        bundle, parts = held or (bytes(16), {})
+        bundle, parts = held or (bytes(16), None)
         started = time.perf_counter()
         try:
-            shares = run_as_client(self.channel, self.plan, bundle, parts, words, threads=self.threads)
+            shares = run_as_client(self.channel, self.plan, bundle, parts or {}, words, threads=self.threads)
             return decode_outputs(shares), time.perf_counter() - started
         except BaseException:
             self.channel.close()  # the server is still in the middle of that run
             raise
         finally:
             if held is not None:
-                self._store.erase(bundle)
+                end_bundle(self._store, *held)
 
     def _drop(self) -> None:
         """Erase the bundle that was claimed and not used."""
-        if self._ready is not None:
-            bundle, _ = self._ready
-            self._ready = None
-            self._store.erase(bundle)
+        held, self._ready = self._ready, None
+        if held is not None:
+            end_bundle(self._store, *held)
+
+
+def _advance(stage: str, total: int, progress: Progress | None) -> Callable[[int], None] | None:
+    """What adds up the steps of a stage and tells `progress`."""
+    if progress is None:
+        return None
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(stage, done, total)
+
+    return advance
 
 
 def _batches(arrays: list[Output], size: int) -> list[list[Output]]:

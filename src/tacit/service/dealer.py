@@ -7,23 +7,27 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tacit.corr.bundle import Seeds, fresh_bundle_id
-from tacit.corr.store import Dealing, Store
+from tacit.corr.store import Dealing, Row, Store
 from tacit.errors import BundleSpent, NotPermitted, PeerError
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.plan.save import plan_from_json
 from tacit.ring.prg import SEED_BYTES, Seed
 from tacit.run import material
-from tacit.run.dealing import peer_id, send_bundle
+from tacit.run.dealing import Order, bundle_bytes, peer_id, send_bundles
 from tacit.run.handshake import Batch, DealRequest, Done, Enlist, Enlisted, Fetch, greet
 from tacit.secure.share import CLIENT, SERVER
 from tacit.service.home import Home, registration_for
 from tacit.service.listen import Limits
 
-__all__ = ["WAIT_S", "Dealer"]
+__all__ = ["WAIT_S", "Dealer", "Progress"]
+
+Progress = Callable[[str, int, int], None]
 
 log = logging.getLogger("tacit.dealer")
 
@@ -46,14 +50,22 @@ class Dealer:
     """Serves servers (enlist a plan, fetch their parts) and clients (ask for bundles). `handle` is thread-safe."""
 
     def __init__(
-        self, home: str | Path, *, threads: int = 1, quota_gib: float = 4.0, limits: Limits | None = None
+        self,
+        home: str | Path,
+        *,
+        threads: int = 1,
+        quota_gib: float = 4.0,
+        limits: Limits | None = None,
+        progress: Progress | None = None,
     ) -> None:
+        """`progress` is told of every exchange: with whom, bytes sent, bytes in all; at its end both are equal."""
         self.home = Home.at(home)
         self.store: Store = self.home.store(quota_gib)
         self._registrations = self.home.registrations()
         self._threads, self._limits = threads, limits or Limits()
         self._matrices: OrderedDict[tuple[str, str], material.Tensors] = OrderedDict()
         self._lock = threading.Lock()
+        self._progress = progress
         self._expire()
 
     def _expire(self) -> None:
@@ -116,16 +128,21 @@ class Dealer:
         made = [(fresh_bundle_id(), Seeds.fresh()) for _ in range(request.count)]
         self.store.put_many([Dealing(bundle, plan.digest, client, _kept(s, owner)) for bundle, s in made])
         channel.send_message(Batch(count=len(made)))
-        sent = 0
+        begun: set[bytes] = set()
+        orders = [Order(bundle, plan, owner, CLIENT, seeds, matrices) for bundle, seeds in made]
+        size, keys = len(made) * bundle_bytes(plan, CLIENT), len(made) * material.evaluations(plan)
         try:
-            for bundle, seeds in made:
-                sent += 1
-                send_bundle(channel, plan, bundle, owner, seeds, CLIENT, matrices, self._threads)
-            channel.recv_message(Done)
+            with self._told(channel, len(made), size, keys) as tell:
+
+                def note(order: Order, size: int) -> None:
+                    begun.add(order.bundle)
+                    tell(order, size)
+
+                send_bundles(channel, orders, threads=self._threads, progress=note)
+                channel.recv_message(Done)
         finally:
-            for bundle, _ in made[sent:]:  # the client left before these: nobody will ever ask for them
+            for bundle in (bundle for bundle, _ in made if bundle not in begun):  # the client left before these
                 self.store.erase(bundle)
-        log.info("dealt %d bundles of plan %s to %s", len(made), plan.digest[:12], channel.peer)
 
     def _fetch(self, channel: Channel, request: Fetch) -> None:
         if len(set(request.bundles)) < len(request.bundles):
@@ -137,13 +154,40 @@ class Dealer:
         if len(waiting) < len(rows) or owners - {owner}:
             raise BundleSpent("one of these bundles is not waiting here for this server")
         plans = {digest: self._plan(digest, owner) for digest in {row.plan for row in waiting}}
-        for row in waiting:
-            parts = self.store.parts(row.bundle)
-            seeds = Seeds(Seed(bytes(parts["client"])), Seed(bytes(parts["server"])))
-            send_bundle(channel, plans[row.plan], row.bundle, row.peer, seeds, SERVER, {}, self._threads)
-        channel.recv_message(Done)
+        orders = (self._order(row, plans[row.plan]) for row in waiting)
+        size = sum(bundle_bytes(plans[row.plan], SERVER) for row in waiting)
+        keys = sum(material.evaluations(plans[row.plan]) for row in waiting)
+        with self._told(channel, len(waiting), size, keys) as tell:
+            send_bundles(channel, orders, threads=self._threads, progress=tell)
+            channel.recv_message(Done)
         for bundle in request.bundles:
             self.store.erase(bundle)
+
+    def _order(self, row: Row, plan: Plan) -> Order:
+        """What the server of a waiting bundle is to be sent."""
+        parts = self.store.parts(row.bundle)
+        seeds = Seeds(Seed(bytes(parts["client"])), Seed(bytes(parts["server"])))
+        return Order(row.bundle, plan, row.peer, SERVER, seeds)
+
+    @contextmanager
+    def _told(self, channel: Channel, count: int, total: int, keys: int) -> Iterator[Callable[[Order, int], None]]:
+        """Tell `progress` of an exchange of `count` bundles, `total` bytes and `keys` activations, and log its end."""
+        label, done, started = f"to {channel.peer}", 0, time.perf_counter()
+
+        def tell(order: Order, size: int) -> None:
+            nonlocal done
+            done += size
+            if self._progress is not None and done < total:
+                self._progress(label, done, total)
+
+        try:
+            yield tell
+            seconds = time.perf_counter() - started
+            rates = (total / 1e6, total / 1e6 / seconds, keys / 1e6 / seconds)
+            log.info("dealt %d bundles to %s: %.1f MB, %.1f MB/s, %.2f M activations/s", count, channel.peer, *rates)
+        finally:
+            if self._progress is not None:
+                self._progress(label, total, total)
 
     def _expand(self, plan: Plan, owner: str) -> material.Tensors:
         """The matrices A of a plan, kept for the plans used last."""

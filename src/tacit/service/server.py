@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tacit.corr.store import Dealing, Store
+from tacit.corr.store import Store
 from tacit.errors import (
     BundleSpent,
     ChannelError,
@@ -19,7 +20,7 @@ from tacit.errors import (
 )
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
-from tacit.run.dealing import NOBODY, Received, fetch_parts, peer_id
+from tacit.run.dealing import NOBODY, fetch_parts, peer_id
 from tacit.run.handshake import (
     EPOCH_ATTEMPTS,
     Again,
@@ -36,9 +37,11 @@ from tacit.run.handshake import (
     Taken,
     greet,
 )
-from tacit.run.online import load_parts, needs_material, run_as_server
+from tacit.run.online import needs_material, run_as_server
 from tacit.run.priming import prime_as_server
 from tacit.run.register import send_differences
+from tacit.run.stream import WARM_BYTES, PartStream, end_bundle
+from tacit.secure.share import SERVER
 from tacit.service.home import Home
 from tacit.service.hosted import Hosted
 from tacit.service.listen import Limits
@@ -54,6 +57,7 @@ class Server:
 
     plans      owner's plans, the first is offered to clients that ask for none by digest
     dealer     fingerprint of the dealer; call: opens a channel to it that is greeted as a server
+    warm_bytes how much claimed material is loaded before its runs, of all clients together; the rest is read in the run
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Server:
         threads: int = 2,
         quota_gib: float = 64.0,
         limits: Limits | None = None,
+        warm_bytes: int = WARM_BYTES,
     ) -> None:
         if not plans:
             raise InvalidInput("a server needs at least one plan")
@@ -73,6 +78,7 @@ class Server:
         self.store: Store = self.home.store(quota_gib)
         self.metrics = Metrics(self.store)
         self._threads, self._limits, self._call = threads, limits or Limits(), call
+        self._warmth, self._warming = warm_bytes, threading.Lock()
         registrations = self.home.registrations()
         self.plans = {p.digest: Hosted(p, registrations, call, dealer, threads) for p in plans}
         self._first = plans[0].digest
@@ -83,6 +89,13 @@ class Server:
     def close(self) -> None:
         """Release the store; whatever is claimed is erased."""
         self.store.close()
+
+    def warmth(self, count: int) -> int:
+        """Take up to `count` bytes of what may be loaded ahead of runs (a negative number gives back); what is left."""
+        with self._warming:
+            taken = min(count, self._warmth)
+            self._warmth -= taken
+            return taken
 
     def handle(self, channel: Channel) -> None:
         """Serve one client until it leaves."""
@@ -102,7 +115,8 @@ class _Visit:
     def __init__(self, server: Server, channel: Channel) -> None:
         self._server, self._channel, self._store = server, channel, server.store
         self._client = peer_id(channel)
-        self._claimed: tuple[bytes, dict[str, object]] | None = None
+        self._claimed: tuple[bytes, PartStream | None] | None = None
+        self._warmth = 0
         self._hosted = self._open(channel.recv_message(Ask))
 
     def _open(self, ask: Ask) -> Hosted:
@@ -147,10 +161,11 @@ class _Visit:
 
     def leave(self) -> None:
         """Erase what was claimed and not used up."""
-        if self._claimed is not None:
-            bundle, _ = self._claimed
-            self._claimed = None
-            self._store.erase(bundle)
+        held, self._claimed = self._claimed, None
+        if held is not None:
+            end_bundle(self._store, *held)
+        self._server.warmth(-self._warmth)
+        self._warmth = 0
 
     def _sync(self, request: Sync) -> None:
         digest = self._hosted.plan.digest
@@ -183,12 +198,9 @@ class _Visit:
         if self._hosted.call is None:
             raise Exhausted("this server has no dealer to fetch material from")
 
-        def keep(group: list[Received]) -> None:
-            self._store.put_many([Dealing(bundle, plan.digest, client, received) for bundle, client, received in group])
-
         try:
             with self._hosted.call() as dealer:
-                fetch_parts(dealer, plan, bundles, self._client, keep)
+                fetch_parts(dealer, plan, bundles, self._client, self._store)
         except ChannelError as error:  # not the client's fault, and not the end of its channel: it is told
             log.warning("the dealer is out of reach: %s", error)
             raise Exhausted("this server cannot get its part of the material from the dealer now; try later") from error
@@ -200,17 +212,21 @@ class _Visit:
         except BundleSpent:
             self._channel.send_message(Taken(bundle=bundle))
             return
-        self._claimed = (bundle, {})
-        self._claimed = (bundle, load_parts(self._store, bundle))
+        self._claimed = (bundle, None)
+        row = self._store.row(bundle)
+        self._warmth = self._server.warmth(row.bytes if row else 0)
+        parts = PartStream(self._store, bundle, self._hosted.plan, SERVER, self._warmth)
+        self._claimed = (bundle, parts)
+        parts.warm()
         self._channel.send_message(Claimed(bundle=bundle, epoch=epoch))
 
     def _run(self, bundle: bytes) -> None:
         plan, server = self._hosted.plan, self._server
-        parts: dict[str, object] = {}
+        parts: Mapping[str, object] = {}
         if needs_material(plan):
             if self._claimed is None or self._claimed[0] != bundle:
                 raise PeerError("the client wants to run with a bundle that it has not claimed")
-            parts = self._claimed[1]
+            parts = self._claimed[1] or {}
         started = time.perf_counter()
         self._channel.set_timeout(server._limits.step_s)
         try:

@@ -157,6 +157,38 @@ def _batches_are_all_or_none(store: Store) -> None:
     assert store.count()["primed"] == len(ids)
 
 
+def _parts_come_one_by_one(store: Store) -> None:
+    """What an intake wrote is nothing until it commits, and nothing ever if it is left before."""
+    bundle, other, late = os.urandom(16), os.urandom(16), os.urandom(16)
+    with store.intake() as intake:
+        intake.deal(bundle, _PLAN, _PEER)
+        intake.add("r", b"lost")
+    assert (store.list(), store.bytes_used) == ((), 0)
+    with store.intake() as intake:
+        for name in (bundle, other):
+            intake.deal(name, _PLAN, _PEER)
+            for part in ("r", "s"):
+                intake.add(part, np.frombuffer(name, np.uint8))
+        _raised(StoreError, lambda: intake.deal(other, _PLAN, _PEER))
+        assert store.ids() == ()
+        assert intake.commit() == (bundle, other)
+        intake.deal(late, _PLAN, _PEER)
+    assert store.ids(state="dealt") == (bundle, other)
+    assert bytes(store.parts(other)["s"]) == other
+    with store.intake() as intake:
+        for name in (bundle, other):
+            intake.prime(name, ["s"])
+            intake.add("m", name)
+        _raised(StoreError, lambda: intake.prime(bundle))
+        store.prime(bundle, {"m": b"faster"})
+        _raised(StoreError, intake.commit)
+        assert store.ids(state="dealt") == (other,)
+        assert intake.commit(lenient=True) == (other,)
+    for name, want in ((bundle, {"r": bundle, "s": bundle, "m": b"faster"}), (other, {"r": other, "m": other})):
+        store.claim(name, _PLAN, _PEER)
+        assert {part: bytes(data) for part, data in store.parts(name).items()} == want
+
+
 def _epochs(store: Store) -> None:
     """Claims and purges raise the epoch; a peer's may never fall, until it is reset, which costs its bundles."""
     before = store.epoch
@@ -226,6 +258,9 @@ def _quota_refuses_before_it_writes(store: Store) -> None:
     _raised(QuotaExceeded, lambda: store.prime(first, {"m": bytes(6000)}))
     assert (store.bytes_used, store.ids(), store.quota) == (used, (first,), 10_000)
     assert bytes(store.parts(first)["r"]) == bytes(6000)
+    with store.intake() as intake:
+        intake.reserve([3000])
+        _raised(QuotaExceeded, lambda: intake.reserve([3000]))
     store.erase(first)
     store.put(second, _PLAN, _PEER, {"r": bytes(6000)})
 
@@ -237,6 +272,7 @@ CHECKS: Final[tuple[Callable[[Store], None], ...]] = (
     _oldest_first_then_exhausted,
     _counts_and_lists,
     _batches_are_all_or_none,
+    _parts_come_one_by_one,
     _epochs,
     _reconciles,
     _refuses_malformed_input,
