@@ -1,6 +1,8 @@
 #include "ring/pack.h"
 
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/threads.h"
 
@@ -9,7 +11,7 @@ namespace {
 
 constexpr std::size_t kGroup = 8;  // values whose stream is a whole number of bytes, whatever their width
 
-u64 mask_of(unsigned bits) { return ~u64{0} >> (64 - bits); }
+constexpr u64 mask_of(unsigned bits) { return ~u64{0} >> (64 - bits); }
 
 void store(u8* to, u64 word) { std::memcpy(to, &word, 8); }
 
@@ -38,37 +40,72 @@ void pack_bits(std::size_t count, unsigned bits, const u64* values, u8* out) {
   std::memcpy(out, &rest, (filled + 7) / 8);
 }
 
-// The end of a stream is left to pack_bits, since whole-word stores reach up to 16 bytes beyond their value.
-std::size_t but_the_last(std::size_t count) { return count < 4 * kGroup ? 0 : (count - 2 * kGroup) / kGroup * kGroup; }
-
-// Widths of whole bytes: each store's surplus zeros are overwritten by the next.
-std::size_t pack_bytes(std::size_t count, unsigned bits, const u64* values, u8* out) {
-  const u64 mask = mask_of(bits);
-  const std::size_t n = bits < 8 ? 0 : but_the_last(count);
-  for (std::size_t i = 0; i < n; ++i, out += bits / 8) store(out, values[i] & mask);
-  return n;
+// Eight values of a width known to the compiler, so that every shift is a constant. Writes up to 7 zero bytes beyond
+// the group's `Bits`, which the next group overwrites.
+template <unsigned Bits, std::size_t... I>
+void pack_group(const u64* values, u8* out, std::index_sequence<I...>) {
+  u64 word = 0;
+  const auto push = [&]<std::size_t At>() {
+    constexpr unsigned kFilled = At * Bits % 64;
+    const u64 value = values[At] & mask_of(Bits);
+    word |= value << kFilled;
+    if constexpr (kFilled + Bits >= 64) {
+      store(out + At * Bits / 64 * 8, word);
+      word = kFilled == 0 ? 0 : value >> (64 - kFilled) % 64;
+    }
+  };
+  (push.template operator()<I>(), ...);
+  if constexpr (Bits % 8 != 0) store(out + Bits / 8 * 8, word);
 }
 
-// Widths of whole nibbles, two values at a time.
-std::size_t pack_nibbles(std::size_t count, unsigned bits, const u64* values, u8* out) {
-  const u64 mask = mask_of(bits);
-  const std::size_t n = bits < 8 ? 0 : but_the_last(count);
-  for (std::size_t i = 0; i < n; i += 2, out += bits / 4) {
-    const u128 pair = static_cast<u128>(values[i + 1] & mask) << bits | (values[i] & mask);
-    store(out, static_cast<u64>(pair));
-    store(out + 8, static_cast<u64>(pair >> 64));
-  }
-  return n;
+// The inverse. Reads up to 8 bytes beyond the group's `Bits`.
+template <unsigned Bits, std::size_t... I>
+void unpack_group(const u8* data, u64* out, std::index_sequence<I...>) {
+  const auto pull = [&]<std::size_t At>() {
+    constexpr unsigned kShift = At * Bits % 8;
+    const u8* from = data + At * Bits / 8;
+    u64 value = load(from) >> kShift;
+    if constexpr (kShift + Bits > 64) value |= static_cast<u64>(from[8]) << (64 - kShift);
+    out[At] = value & mask_of(Bits);
+  };
+  (pull.template operator()<I>(), ...);
+}
+
+using Order = std::make_index_sequence<kGroup>;
+
+template <unsigned Bits>
+void pack_groups(std::size_t groups, const u64* values, u8* out) {
+  for (std::size_t g = 0; g < groups; ++g) pack_group<Bits>(values + g * kGroup, out + g * Bits, Order{});
+}
+
+template <unsigned Bits>
+void unpack_groups(std::size_t groups, const u8* data, u64* out) {
+  for (std::size_t g = 0; g < groups; ++g) unpack_group<Bits>(data + g * Bits, out + g * kGroup, Order{});
+}
+
+// One pair of loops for each width from kNarrowest to 64.
+struct Width {
+  void (*pack)(std::size_t groups, const u64* values, u8* out);
+  void (*unpack)(std::size_t groups, const u8* data, u64* out);
+};
+constexpr unsigned kNarrowest = 8;
+
+template <std::size_t... I>
+constexpr std::array<Width, sizeof...(I)> all_widths(std::index_sequence<I...>) {
+  return {Width{pack_groups<kNarrowest + I>, unpack_groups<kNarrowest + I>}...};
+}
+constexpr auto kWidths = all_widths(std::make_index_sequence<64 - kNarrowest + 1>{});
+
+// Whole groups that are followed by 8 bytes of the stream or more: what the loops above may take.
+std::size_t safe_groups(std::size_t count, unsigned bits) {
+  const std::size_t groups = count / kGroup;
+  return bits < kNarrowest || groups < 2 ? 0 : groups - 1;
 }
 
 void pack_stream(std::size_t count, unsigned bits, const u64* values, u8* out) {
-  std::size_t done = 0;
-  if (bits % 8 == 0) {
-    done = pack_bytes(count, bits, values, out);
-  } else if (bits % 4 == 0) {
-    done = pack_nibbles(count, bits, values, out);
-  }
-  pack_bits(count - done, bits, values + done, out + done * bits / 8);
+  const std::size_t groups = safe_groups(count, bits);
+  if (groups > 0) kWidths[bits - kNarrowest].pack(groups, values, out);
+  pack_bits(count - groups * kGroup, bits, values + groups * kGroup, out + groups * bits);
 }
 
 // Value i alone, from whichever bytes there are.
@@ -81,24 +118,9 @@ u64 value_at(std::size_t i, unsigned bits, const u8* data, std::size_t size) {
 }
 
 void unpack_stream(std::size_t count, unsigned bits, const u8* data, std::size_t size, u64* out) {
-  if (bits == 64) {
-    std::memcpy(out, data, 8 * count);
-    return;
-  }
-  const u64 mask = mask_of(bits);
-  // Values whose 9 bytes are all there.
-  const std::size_t whole = size < 9 ? 0 : std::min(count, ((size - 9) * 8 + 7) / bits + 1);
-  if (bits <= 57) {
-    for (std::size_t i = 0; i < whole; ++i) out[i] = load(data + i * bits / 8) >> (i * bits % 8) & mask;
-  } else {
-    for (std::size_t i = 0; i < whole; ++i) {
-      const u8* from = data + i * bits / 8;
-      const auto shift = static_cast<unsigned>(i * bits % 8);
-      // Twice, since a shift by 64 is not a shift.
-      out[i] = (load(from) >> shift | static_cast<u64>(from[8]) << 1 << (63 - shift)) & mask;
-    }
-  }
-  for (std::size_t i = whole; i < count; ++i) out[i] = value_at(i, bits, data, size);
+  const std::size_t groups = safe_groups(count, bits);
+  if (groups > 0) kWidths[bits - kNarrowest].unpack(groups, data, out);
+  for (std::size_t i = groups * kGroup; i < count; ++i) out[i] = value_at(i, bits, data, size);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ int main() {
   for (unsigned bits = 1; bits <= 64; ++bits) {
     for (std::size_t count : {1, 2, 7, 8, 9, 31, 32, 33, 47, 100}) tacit::test::width(checks, bits, count, 1);
   }
-  for (unsigned bits : {5u, 12u, 40u, 44u, 63u}) tacit::test::width(checks, bits, 400'001, 3);
+  for (unsigned bits : {5u, 8u, 12u, 24u, 37u, 40u, 44u, 58u, 63u}) tacit::test::width(checks, bits, 400'001, 3);
   std::size_t size = 0;
   checks.that(tacit::packed_bytes(1, 0, size).code == tacit::Code::invalid, "no width is refused");
   checks.that(tacit::packed_bytes(1, 65, size).code == tacit::Code::invalid, "a wide one is refused");
