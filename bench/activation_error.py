@@ -28,7 +28,7 @@ from rich.table import Table
 from tacit.ir.graph import Graph, Node
 from tacit.plan.compile import plan_graph
 from tacit.plan.plan import Plan
-from tacit.plan.policy import RINGS, Policy
+from tacit.plan.policy import Policy
 from tacit.run.simulate import simulate
 
 __all__ = ["Sampled", "bound", "main", "sample"]
@@ -38,6 +38,7 @@ RANGE, INPUT_BITS, CHUNK = 8, 16, (1, 1024, 512)
 QUARTIC = (Fraction(322, 1024), Fraction(1, 2), Fraction(160, 1024), Fraction(0), Fraction(-3, 1024))
 #: Weight bits with which values within the range, and a margin of 2, fit each ring.
 WEIGHT_BITS = {32: 9, 40: 12, 44: 12, 64: 12}
+RINGS = tuple(WEIGHT_BITS)
 #: An error is gross when it is this many times the bound: no rounding can explain it.
 GROSS = 64
 OUT = Path(__file__).resolve().parent / "results" / "local" / "activation_error.json"

@@ -121,7 +121,7 @@ def streams(options: dict[str, Any], torch: ModuleType | None) -> Iterator[Case]
         run = _bound(native.prg, KEY, 1, 0, n, **options)
         yield Case("prg", f"{n} words", "block", n / 2, run)
     a, b = words(1 << 20), words(1 << 20)
-    for bits in (32, 40, 44, 64, 37):
+    for bits in (24, 32, 34, 37, 40, 44, 58, 64):
         data = native.pack(a, bits)
         yield Case("pack", f"{bits} bits", "element", a.size, _bound(native.pack, a, bits, **options))
         yield Case("unpack", f"{bits} bits", "element", a.size, _bound(native.unpack, data, bits, a.size, **options))

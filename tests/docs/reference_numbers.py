@@ -132,7 +132,7 @@ class Plan:
 
     def __init__(self, text: bytes) -> None:
         raw = json.loads(text)
-        assert raw["format"] == 1
+        assert raw["format"] == 2
         self.text = text
         self.digest = hashlib.sha256(text).hexdigest()
         self.commitment = bytes.fromhex(raw["commitment"])

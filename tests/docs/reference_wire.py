@@ -17,7 +17,7 @@ __all__ = ["NOBODY", "Identity", "Refused", "Wire", "accept", "dial"]
 
 MESSAGE, DATA, REFUSAL, BYE = 1, 2, 3, 4
 NOBODY = "0" * 64
-VERSIONS = {"protocol": 1, "plan_format": 1, "kernels": 1}
+VERSIONS = {"protocol": 1, "plan_format": 2, "kernels": 1}
 
 
 class Refused(Exception):

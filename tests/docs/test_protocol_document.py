@@ -21,7 +21,7 @@ from tacit.net.message import Message, MessageCodec
 from tacit.net.party import Party
 from tacit.net.refusal import encode_refusal
 from tacit.plan.plan import FORMAT
-from tacit.plan.policy import RINGS
+from tacit.plan.policy import MAX_RING, MIN_RING
 from tacit.plan.save import MAX_JSON
 from tacit.protocols import masked
 from tacit.ring import native
@@ -142,13 +142,13 @@ def test_frames() -> None:
 def test_versions_and_sizes() -> None:
     assert f"Version {handshake.PROTOCOL} of the conversation, format {FORMAT} of" in TEXT
     assert f"version {native.version()} of the kernels" in TEXT
-    assert "All three versions are 1." in TEXT
+    assert f"The versions of protocol and kernels are {handshake.PROTOCOL}, that of plans is {FORMAT}." in TEXT
     assert (handshake.PROTOCOL, FORMAT, native.version()) == (1, 1, 1)
     assert "max(1, min(64, floor(2^28 / material)))" in TEXT
     assert priming.GROUP_BYTES == 1 << 28
     assert "A plan has at most 2^26 bytes." in TEXT
     assert MAX_JSON == 1 << 26
-    assert "a ring k ({}, {}, {} or {})".format(*RINGS) in section("4. Plans")
+    assert f"a ring k ({MIN_RING} to {MAX_RING} bits)" in section("4. Plans")
 
 
 def test_codes_of_refusals() -> None:

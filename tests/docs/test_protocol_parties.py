@@ -169,7 +169,7 @@ def test_refusals(plain: House, residual: Any) -> None:
 def test_another_version_is_refused(plain: House) -> None:
     host, port = plain.dealer().removeprefix("tacit://").split(":")
     wire = plain.keep(Wire(socket.create_connection((host, int(port)), timeout=20), NOBODY))
-    wire.send("Hello", role="client", protocol=2, plan_format=1, kernels=1)
+    wire.send("Hello", role="client", protocol=2, plan_format=2, kernels=1)
     assert wire.receive("Hello")["protocol"] == 1
     with pytest.raises(Refused) as other:
         wire.receive("Batch")

@@ -245,7 +245,10 @@ HOSTILE: list[tuple[str, Any]] = [
     ("padding", [-5, -5]),
     ("divisor", 0),
     ("axis", 9),
-    ("ring", 63),
+    ("ring", 15),
+    ("ring", 65),
+    ("ring", 40.0),
+    ("ring", True),
 ]
 
 

@@ -144,6 +144,9 @@ def check_rings(plan: Plan) -> None:
         size = Fraction(bound) * wire.scale
         assert size <= Fraction(2) ** (wire.ring - 2), f"step {site} can wrap"
         need[group[site]] = max(need.get(group[site], Fraction(0)), size)
+    for step in plan.steps:
+        for opened in step.inputs if "shift" in step.attrs else ():
+            need[group[opened]] = max(need[group[opened]], Fraction(2) ** step.attrs["shift"])
     for site, wire in plan.wires.items():
         smaller = [k for k in RINGS if k < wire.ring]
         if smaller and not plan.settings.get("ring"):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tacit.plan.fixed import Fitted, fit_polynomial
-from tacit.plan.policy import RINGS
 from tacit.ring import native
 from tacit.ring.tensor import centered
 from tacit.testing.graphs import QUARTIC
 
+#: Even and odd, below and above the words of 32 bits.
+RINGS = (32, 37, 40, 44, 64)
 F, SEEN, BOUND = 16, 8.0, 32.0
 CHUNK = 1 << 18
 

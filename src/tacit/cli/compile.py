@@ -38,7 +38,7 @@ def command(
     ] = None,
     policy: Annotated[Path | None, typer.Option("--policy", help="The owner's policy, a TOML file.")] = None,
     trust: Annotated[str | None, typer.Option("--trust", help="dealer; or clear: no secrecy at all.")] = None,
-    ring: Annotated[int | None, typer.Option("--ring", help="Bits: 32, 40, 44 or 64; 0: the planner picks.")] = None,
+    ring: Annotated[int | None, typer.Option("--ring", help="Bits, 16 to 64; 0: the planner picks.")] = None,
     ranges: Annotated[str | None, typer.Option("--ranges", help="calibrated or proven.")] = None,
     margin: Annotated[float | None, typer.Option("--margin", help="How far ranges reach beyond what was seen.")] = None,
     json: options.Json = False,

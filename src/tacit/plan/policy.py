@@ -10,10 +10,12 @@ from typing import Any, Self
 
 from tacit.errors import InvalidInput
 
-__all__ = ["RINGS", "ClientPolicy", "Policy"]
+__all__ = ["MAX_RING", "MIN_RING", "RINGS", "ClientPolicy", "Policy"]
 
-#: Ring sizes a plan may use.
-RINGS = (32, 40, 44, 64)
+#: A plan's rings have from MIN_RING to MAX_RING bits.
+MIN_RING, MAX_RING = 16, 64
+#: The rings that the planner picks from by itself.
+RINGS = tuple(range(24, MAX_RING + 1, 2))
 
 
 class _FromToml:
@@ -39,9 +41,9 @@ class _FromToml:
             raise InvalidInput(f"the policy {path} has a value of the wrong kind: {error}") from error
 
 
-def _whole(name: str, value: object, low: int, high: int) -> None:
+def _whole(name: str, value: object, low: int, high: int, also: str = "") -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidInput(f"policy.{name} must be a whole number from {low} to {high}, not {value!r}")
+        raise InvalidInput(f"policy.{name} must be {also}a whole number from {low} to {high}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Policy(_FromToml):
                    exist yet; "clear" runs with no secrecy at all, for tests
     input_bits     fraction bits of inputs and activations (f_x)
     weight_bits    fraction bits of weights (f_w) at least; the planner adds those that the ring leaves free
-    ring           bits of every ring, one of RINGS; 0 lets the planner pick the narrowest for each segment
+    ring           bits of every ring, 16 to 64; 0 lets the planner pick the narrowest of RINGS for each segment
     ranges         "calibrated" (observed maximum x margin) or "proven" (worst case; only shallow nets pass)
     margin         how far beyond the observed maximum a calibrated range reaches; at least 1
     window         bits of a value that a sign test looks at: "auto" leaves out those below an activation's resolution,
@@ -85,8 +87,8 @@ class Policy(_FromToml):
         _whole("input_bits", self.input_bits, 4, 24)
         _whole("weight_bits", self.weight_bits, 4, 24)
         _whole("failure_bits", self.failure_bits, 20, 80)
-        if self.ring not in (0, *RINGS):
-            raise InvalidInput(f"policy.ring must be 0 (automatic) or one of {RINGS}, not {self.ring!r}")
+        if self.ring != 0 or isinstance(self.ring, bool):
+            _whole("ring", self.ring, MIN_RING, MAX_RING, "0 (automatic) or ")
         if not isinstance(self.margin, (int, float)) or not 1 <= self.margin <= 1 << 20:
             raise InvalidInput(f"policy.margin must be a number from 1 to 2^20, not {self.margin!r}")
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from tacit import ops
+from tacit.errors import Refusal, Refused
 from tacit.plan.fixed import ceil_log2
 from tacit.plan.policy import RINGS
 from tacit.secure.session import Step
@@ -47,8 +48,11 @@ def _segments(p: Placement) -> list[int]:
 
 
 def _needs(p: Placement, segment: list[int]) -> dict[int, int]:
-    """The bits that the openings and outputs of each segment need."""
+    """The bits that the openings and outputs of each segment need, those that evaluations shift out included."""
     need: dict[int, int] = {}
+    for step in p.steps:
+        for opened in step.inputs if "shift" in step.attrs else ():
+            need[segment[opened]] = max(need.get(segment[opened], 0), int(step.attrs["shift"]) + 2)
     for site, bound in p.limits.items():
         bits = ceil_log2(Fraction(bound) * p.wires[site].scale) + 2
         need[segment[site]] = max(need.get(segment[site], 0), bits)
@@ -56,13 +60,19 @@ def _needs(p: Placement, segment: list[int]) -> dict[int, int]:
 
 
 def assign_rings(p: Placement) -> None:
-    """Give each segment the narrowest ring that holds its openings."""
+    """Give each segment the narrowest ring allowed that holds its openings. Raises Refused if the policy's is too
+    narrow for what a step shifts out.
+    """
     segment = _segments(p)
     need = _needs(p, segment)
     allowed = (p.policy.ring,) if p.policy.ring else RINGS
     for step in p.steps:
         if "ring" in step.attrs:
-            ring = next(k for k in allowed if k >= need.get(segment[step.site], 0))
+            wanted = need.get(segment[step.site], 0)
+            if wanted > allowed[-1]:
+                what = f"the precision dropped after it takes a ring of {wanted} bits, and {allowed[-1]} are allowed"
+                raise Refused([Refusal("not yet", step.node, what, "Lower policy.weight_bits, or widen policy.ring.")])
+            ring = next(k for k in allowed if k >= wanted)
             p.steps[step.site] = replace(step, attrs={**step.attrs, "ring": ring})
             if step.site in p.inputs:
                 p.inputs[step.site] = replace(p.inputs[step.site], ring=ring)

@@ -21,7 +21,7 @@ from tacit.ir.graph import Graph, Node
 from tacit.plan.check import check_identity, check_shape, check_steps
 from tacit.plan.compile import commit, integer_weights
 from tacit.plan.plan import FORMAT, Plan
-from tacit.plan.policy import RINGS
+from tacit.plan.policy import MAX_RING, MIN_RING
 from tacit.secure.session import Step
 from tacit.secure.share import Wire
 
@@ -192,8 +192,8 @@ def _check_attrs(site: int, step: _Step) -> None:
 
 
 def _ring(bits: int) -> int:
-    if bits not in RINGS:
-        raise InvalidFile(f"there is no ring of {bits!r} bits; known are {RINGS}")
+    if not isinstance(bits, int) or isinstance(bits, bool) or not MIN_RING <= bits <= MAX_RING:
+        raise InvalidFile(f"there is no ring of {bits!r} bits; they have from {MIN_RING} to {MAX_RING}")
     return bits
 
 

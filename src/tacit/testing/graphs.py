@@ -23,8 +23,16 @@ Doubles = NDArray[np.float64]
 
 #: The quartic fit of ReLU on [-5, 5] with 12-bit coefficients, constant term first (Diaa et al., USENIX Security 2024).
 QUARTIC = ("1220/4096", "1/2", "663/4096", "0", "-13/4096")
-#: Fraction bits of inputs and weights with which small nets fit each ring.
-BITS: Mapping[int, tuple[int, int]] = {32: (11, 8), 40: (12, 10), 44: (14, 12), 64: (16, 12), 0: (16, 12)}
+#: Fraction bits of inputs and weights with which small nets fit rings of that many bits or more; 0: any.
+BITS: Mapping[int, tuple[int, int]] = {
+    16: (4, 4),
+    24: (7, 6),
+    32: (11, 8),
+    40: (12, 10),
+    44: (14, 12),
+    64: (16, 12),
+    0: (16, 12),
+}
 
 
 class Sketch:
@@ -153,7 +161,7 @@ def residual_net(batch: int = 2, seed: int = 0, activation: str = "poly") -> tup
 
 def policy_for(trust: str, ring: int = 0, **more: Any) -> Policy:
     """A policy under which small nets fit `ring` (0: the planner chooses), with a margin of 2."""
-    input_bits, weight_bits = BITS[ring]
+    input_bits, weight_bits = BITS[max(known for known in BITS if known <= ring)]
     chosen: dict[str, Any] = {"input_bits": input_bits, "weight_bits": weight_bits, "margin": 2.0, **more}
     return Policy(trust=trust, ring=ring, **chosen)
 
