@@ -143,7 +143,7 @@ def test_versions_and_sizes() -> None:
     assert f"Version {handshake.PROTOCOL} of the conversation, format {FORMAT} of" in TEXT
     assert f"version {native.version()} of the kernels" in TEXT
     assert f"The versions of protocol and kernels are {handshake.PROTOCOL}, that of plans is {FORMAT}." in TEXT
-    assert (handshake.PROTOCOL, FORMAT, native.version()) == (1, 1, 1)
+    assert (handshake.PROTOCOL, FORMAT, native.version()) == (1, 2, 1)
     assert "max(1, min(64, floor(2^28 / material)))" in TEXT
     assert priming.GROUP_BYTES == 1 << 28
     assert "A plan has at most 2^26 bytes." in TEXT
