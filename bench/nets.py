@@ -1,300 +1,228 @@
-"""Whole nets, every phase by itself, beside the peers: `python bench/nets.py [--full] [--nets ...] [--links ...]`.
+"""Whole nets, every phase by itself, beside the peers: `python bench/nets.py [--full] [--nets ...] [--resume]`.
 
 A dealer, a server and a client run as three processes over mutual TLS and share two cores. Online times start with a
-bundle claimed and loaded on both sides and end with the decoded answer. Writes one JSON file, for `lib/report.py`.
+bundle claimed and loaded on both sides and end with the decoded answer. Writes one JSON file, for `lib/report.py`,
+after every case; with --resume the cases that it holds are not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from lib import machine, peers
-from lib.models import INPUT_RANGE, NETS, build, images, largest_input
-from lib.trial import Trial
+from lib.cases import CORES, THREADS, Options, measure
+from lib.models import ACTIVATIONS, INPUT_RANGE, NETS
+from lib.policies import POLICIES
+from lib.subjects import Subject, prepare, simulated
 from rich.console import Console
 from rich.table import Table
 
-import tacit
 from tacit.cli._rates import measure_rates
-from tacit.front.clear import run_clear
-from tacit.net.shaper import LINKS, parse_link
-from tacit.plan.bill import Bill
+from tacit.errors import TacitError
+from tacit.net.shaper import LINKS
 from tacit.plan.cost import Rates, load_rates
-from tacit.plan.plan import Plan
 
-__all__ = ["main"]
+__all__ = ["Results", "main", "run_ours", "run_peers"]
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK_NETS, QUICK_LINKS = ("lenet5", "minionn", "resnet32", "resnet18"), ("loopback", "wan")
-CORES, THREADS, WARM, WEIGHT_BITS, INPUTS = 2, 2, 1, 13, 4
-#: Material is made over loopback where a link would need longer than this for one bundle and the registration.
-PATIENCE_S = 60.0
-CLIENT, SERVER, DEALER = 0, 1, 2
+FAR = ("loopback", "wan")
+#: What --full measures of every net: the links of each policy.
+FULL = {
+    "quartic": {"auto": tuple(LINKS), "ring64": FAR},
+    "relu": {"ring32": tuple(LINKS), "windowed": FAR, "auto": FAR, "ring64": ("loopback",)},
+}
 
 Row = dict[str, Any]
+KEY, PEER_KEY = ("net", "activation", "policy", "link"), ("system", "net", "activation", "link", "part")
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to measure: `runs` counted predictions a case, `rates` for the predictions, progress to `say`."""
+@dataclass
+class Results:
+    """The rows of ours and of the peers, written to `out` with the facts `about` the run whenever one is added."""
 
-    runs: int
-    rates: Rates
-    folder: Path
-    say: Callable[[str], None]
+    out: Path
+    about: Row
+    nets: list[Row] = field(default_factory=list)
+    peers: list[Row] = field(default_factory=list)
 
+    def resume(self) -> None:
+        """Take over the rows of `out`, if there are any; SystemExit if they are of another machine or method."""
+        if not self.out.exists():
+            return
+        kept = json.loads(self.out.read_text("utf-8"))
+        machine.must_be_same(kept["machine"], self.about["machine"])
+        if kept["settings"]["runs"] != self.about["settings"]["runs"]:
+            raise SystemExit(f"{self.out} was measured with --runs {kept['settings']['runs']}; use the same")
+        self.nets, self.peers = kept["nets"], [row for row in kept["peers"] if "failed" not in row]
+        self.about["rates"] = kept["rates"]
 
-@dataclass(frozen=True)
-class Subject:
-    """A compiled net: the plan with its weights, inputs, their clear outputs, and facts about the net."""
+    def has(self, *case: str) -> bool:
+        """Whether the case of a net, activation, policy and link has been measured."""
+        return any(tuple(row[k] for k in KEY) == case for row in self.nets)
 
-    name: str
-    ring: str
-    plan: Plan
-    inputs: np.ndarray[Any, Any]
-    clear: np.ndarray[Any, Any]
-    facts: Row
+    def has_peer(self, case: peers.Case) -> bool:
+        """Whether every part of a peer's case has been measured."""
+        found = {tuple(row[k] for k in PEER_KEY) for row in self.peers}
+        return found >= {(case.system, case.net, case.activation, case.link, part) for part in case.parts}
 
-
-def _torch_seconds(model: torch.nn.Module, x: torch.Tensor, threads: int) -> float:
-    """Median seconds of one plain inference."""
-    torch.set_num_threads(threads)
-    seconds = []
-    with torch.inference_mode():
-        for _ in range(12):
-            started = time.perf_counter()
-            model(x)
-            seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[2:])
-
-
-def prepare(name: str, ring: str) -> Subject:
-    """Build, check and compile the net `name` with every ring of `ring` bits, or "auto"."""
-    model, x = build(name), images(name, INPUTS)
-    batch = torch.from_numpy(x)
-    seconds = {str(t): _torch_seconds(model, batch[:1], t) for t in (1, CORES)}
-    policy = tacit.Policy(ring=0 if ring == "auto" else int(ring), weight_bits=WEIGHT_BITS)
-    plan = tacit.compile(model, batch[:1], policy=policy, calibration=[x[i : i + 1] for i in range(INPUTS)])
-    assert plan.graph is not None
-    clear = np.concatenate([run_clear(plan.graph, x[i : i + 1])[0] for i in range(INPUTS)])
-    bill = plan.bill()
-    facts = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "macs": sum(row.macs for row in bill.rows),
-        "activations": sum(row.evaluations for row in bill.rows),
-        "activation_layers": sum(1 for step in plan.steps if step.op == "poly"),
-        "input_bytes": bill.messages("online")[0].bytes,
-        "answer_bytes": bill.messages("online")[-1].bytes,
-        "rings": sorted({wire.ring for wire in plan.wires.values()}),
-        "input_bits": plan.settings["input_bits"],
-        "weight_bits": plan.settings["weight_bits"],
-        "largest_activation_input": largest_input(model, batch),
-        "plain_torch_seconds": seconds,
-    }
-    return Subject(name, ring, plan, x, clear, facts)
-
-
-def _offline_bytes(bill: Bill) -> dict[str, dict[str, int]]:
-    """Billed bytes per party and phase before the query."""
-    names = {"client": CLIENT, "server": SERVER, "dealer": DEALER}
-    return {p: {f"from_{n}": bill.sent(p, r) for n, r in names.items()} for p in ("register", "deal", "prime")}
-
-
-def _offline(made: Row, fetches: list[Row], billed: dict[str, dict[str, int]]) -> Row:
-    """Seconds and bytes of register, deal and prime; the last two for each of `count` bundles.
-
-    The server fetches its dealt parts while the client waits to prime: that time is counted as dealing.
-    """
-    count, visit = made["count"], fetches[0]
-    deal_bytes = (made["deal"]["bytes_received"] + visit["bytes_received"]) / count
-    prime_bytes = made["prime"]["bytes_sent"] / count
-    registered = made["register"]["bytes_received"]
-    expected = {phase: sum(billed[phase].values()) for phase in billed}
-    return {
-        "count": count,
-        "register": {"seconds": made["register"]["seconds"], "bytes": registered},
-        "deal": {"seconds": (made["deal"]["seconds"] + visit["seconds"]) / count, "bytes": deal_bytes},
-        "prime": {"seconds": (made["prime"]["seconds"] - visit["seconds"]) / count, "bytes": prime_bytes},
-        "as_billed": registered in (0, expected["register"])
-        and deal_bytes == expected["deal"]
-        and prime_bytes == expected["prime"],
-    }
-
-
-def _online(ran: Row, subject: Subject, bill: Bill) -> Row:
-    """Seconds, bytes and accuracy of the counted runs."""
-    outputs = np.array(ran["outputs"])
-    clear = subject.clear[[(WARM + i) % INPUTS for i in range(len(outputs))]]
-    sent, received = ran["bytes_sent"], ran["bytes_received"]
-    link, steps = bill.link, bill.turns
-    return {
-        "median": statistics.median(ran["seconds"]),
-        "least": min(ran["seconds"]),
-        "runs": ran["seconds"],
-        "claim_median": statistics.median(ran["claim_seconds"]),
-        "bytes_client": sent,
-        "bytes_server": received,
-        "as_billed": (sent, received) == (bill.sent("online", CLIENT), bill.sent("online", SERVER)),
-        "one_way_steps": steps,
-        "link_seconds": steps * link.rtt_s / 2 + 8 * (sent + received) / link.bandwidth_bits_per_s,
-        "nrmse": math.sqrt(float(((outputs - clear) ** 2).mean() / (clear**2).mean())),
-        "argmax_equal": int((outputs.argmax(1) == clear.argmax(1)).sum()),
-    }
-
-
-def measure(subject: Subject, link: str, options: Options) -> Row:
-    """Every phase of one net over one link."""
-    bill = subject.plan.bill(link, rates=options.rates)
-    billed = _offline_bytes(bill)
-    line = parse_link(link)
-    total = sum(size for phase in billed.values() for size in phase.values())
-    patient = line.bandwidth_bits_per_s == math.inf or 8 * total / line.bandwidth_bits_per_s <= PATIENCE_S
-    with tempfile.TemporaryDirectory(prefix="tacit-nets-", dir=options.folder) as name:
-        folder = Path(name)
-        subject.plan.save(folder / "plan.tacit")
-        np.save(folder / "inputs.npy", subject.inputs)
-        trial = Trial(folder, folder / "plan.tacit", THREADS, CORES)
-        load = machine.busy()
-        first = trial.run(link if patient else "loopback", bundles=1)
-        stock = trial.run("loopback", bundles=options.runs + WARM)
-        ran = trial.run(link, runs=options.runs, warm=WARM, images=folder / "inputs.npy")
-    return {
-        "net": subject.name,
-        "link": link,
-        "ring": subject.ring,
-        **subject.facts,
-        "busy_before": round(load, 3),
-        "offline_link": link if patient else "loopback",
-        "offline": _offline(first["offline"], first["fetches"], billed),
-        "offline_more": _offline(stock["offline"], stock["fetches"], billed),
-        "material_bytes": {"client": bill.stored(CLIENT), "server": bill.stored(SERVER)},
-        "online": _online(ran["online"], subject, bill),
-        "predicted_seconds": bill.seconds(),
-        "failure_bound": bill.failure,
-    }
+    def add(self, *, nets: Sequence[Row] = (), peers: Sequence[Row] = ()) -> None:
+        """Append rows and write the file, whole or not at all."""
+        self.nets += nets
+        self.peers += peers
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.out.with_suffix(".new")
+        draft.write_text(json.dumps({**self.about, "nets": self.nets, "peers": self.peers}, indent=1) + "\n", "utf-8")
+        draft.replace(self.out)
 
 
 def _line(row: Row) -> str:
     online, offline = row["online"], row["offline"]
+    deal, register = offline["deal"], offline["register"]
     return (
-        f"{row['net']} {row['ring']} {row['link']}: online {1e3 * online['median']:.1f} ms (least "
-        f"{1e3 * online['least']:.1f}, predicted {1e3 * row['predicted_seconds']:.1f}), register "
-        f"{offline['register']['seconds']:.2f} s, deal {offline['deal']['seconds']:.2f} s, prime "
-        f"{offline['prime']['seconds']:.2f} s, nRMSE {online['nrmse']:.1e}"
+        f"{row['net']} {row['activation']} {row['policy']} {row['link']}: online "
+        f"{1e3 * online['median']:.1f} ms (least {1e3 * online['least']:.1f}, predicted "
+        f"{1e3 * row['predicted_seconds']:.1f}), register {register['seconds']:.2f} s, deal {deal['seconds']:.2f} s "
+        f"({deal['evaluations_per_second'] / 1e6:.2f} M/s), prime {offline['prime']['seconds']:.2f} s, "
+        f"nRMSE {online['nrmse']:.1e}"
     )
 
 
-def run_ours(name: str, rings: list[str], links: list[str], options: Options) -> Iterator[Row]:
-    """All cases of ours for one net, one after the other; a ring that is too narrow for it is said and left out."""
-    for ring in rings:
-        try:
-            subject = prepare(name, ring)
-        except tacit.TacitError as error:
-            options.say(f"{name} {ring}: {error}")
+def run_ours(
+    cases: Mapping[tuple[str, str, str], Sequence[str]], inputs: int, options: Options, results: Results
+) -> None:
+    """All cases of ours that `results` lacks: the links of each (net, activation, policy).
+
+    One that cannot be compiled, since its ring is too narrow or a layer is not taken, is said and left out.
+    """
+    for case, links in cases.items():
+        missing = [link for link in links if not results.has(*case, link)]
+        subject = _prepared(case, inputs, options.say) if missing else None
+        if subject is None:
             continue
-        for link in links:
-            row = measure(subject, link, options)
+        accuracy = simulated(subject, THREADS)
+        for link in missing:
+            row = {**measure(subject, link, options), "accuracy": accuracy}
             options.say(_line(row))
-            yield row
+            results.add(nets=[row])
 
 
-def run_peers(name: str, links: list[str], scripts: Path, say: Callable[[str], None]) -> Iterator[Row]:
-    """All cases of the peers for one net that their environments allow."""
-    if not (scripts / "run.py").exists():
-        return
-    folder = ROOT / ".peers"
-    for case in peers.cases(folder, [name], links):
+def _prepared(case: tuple[str, str, str], inputs: int, say: Callable[[str], None]) -> Subject | None:
+    try:
+        return prepare(*case, inputs=inputs, cores=CORES)
+    except TacitError as error:
+        say(f"{' '.join(case)}: {'; '.join(str(error).splitlines()[:2])}")
+        return None
+
+
+def run_peers(cases: Sequence[peers.Case], scripts: Path, folder: Path, say: Callable[[str], None]) -> Iterator[Row]:
+    """All rows of the peers' cases."""
+    for case in cases:
         for row in peers.measure(case, scripts, folder):
             shown = row.get("failed") or f"{1e3 * row['seconds']:.0f} ms, {row['megabytes']:.1f} MB"
             say(f"{row['system']} {row['net']} {row['activation']} {row['link']} {row['part']}: {shown}")
             yield row
 
 
-def _table(rows: list[Row], others: list[Row]) -> Table:
-    table = Table(title="online, warm, two cores shared by all parties")
-    for column in (
-        "net",
-        "ring",
-        "link",
-        "ms",
-        "least",
-        "MB up",
-        "MB down",
-        "CrypTen online",
-        "whole",
-        "quartic",
-        "SPU",
-    ):
-        table.add_column(column, justify="left" if column in ("net", "ring", "link") else "right")
-    for row in rows:
+def _table(results: Results) -> Table:
+    table = Table(title="online, warm, two cores shared by all parties; how many times as long the peers take")
+    names = ("net", "activation", "policy", "link")
+    for column in (*names, "ms", "least", "MB up", "MB down", "CrypTen online", "whole", "SPU"):
+        table.add_column(column, justify="left" if column in names else "right")
+    for row in results.nets:
         online = row["online"]
-        wanted = (("CrypTen", "relu", "online"), ("CrypTen", "relu", "whole"), ("CrypTen", "poly4", "whole"))
-        cells = [_ratio(row, others, *key) for key in (*wanted, ("SPU Semi2k", "relu", "whole"))]
+        wanted = (("CrypTen", "online"), ("CrypTen", "whole"), ("SPU Semi2k", "whole"))
         figures = [f"{1e3 * online[k]:.1f}" for k in ("median", "least")]
         sizes = [f"{online[k] / 1e6:.2f}" for k in ("bytes_client", "bytes_server")]
-        table.add_row(row["net"], row["ring"], row["link"], *figures, *sizes, *cells)
+        table.add_row(*(row[k] for k in names), *figures, *sizes, *(_ratio(row, results.peers, *w) for w in wanted))
     return table
 
 
-def _ratio(row: Row, others: list[Row], system: str, activation: str, part: str) -> str:
-    """How many times as long the peer takes."""
-    for other in others:
-        same = (other["system"], other["activation"], other["part"]) == (system, activation, part)
-        if same and (other["net"], other["link"]) == (row["net"], row["link"]) and "seconds" in other:
-            return f"{other['seconds'] / row['online']['median']:.1f}x"
-    return "-"
+def _ratio(row: Row, others: Sequence[Row], system: str, part: str) -> str:
+    """How many times as long the peer takes for the same net and kind of activation."""
+    wanted = (system, row["net"], peers.ACTIVATIONS[row["activation"]], row["link"], part)
+    same = [o for o in others if tuple(o[k] for k in PEER_KEY) == wanted and "seconds" in o]
+    return f"{same[0]['seconds'] / row['online']['median']:.1f}x" if same else "-"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="all nets, all links, automatic and 64-bit rings")
+    parser.add_argument("--full", action="store_true", help="all nets, links and activations, several policies each")
     parser.add_argument("--nets", help=f"of {', '.join(NETS)}")
+    parser.add_argument("--activations", help=f"of {', '.join(ACTIVATIONS)}")
+    parser.add_argument("--policies", help=f"of {', '.join(POLICIES)}; for ReLU and quartics alike")
     parser.add_argument("--links", help=f"of {', '.join(LINKS)}, or a rate and a round trip such as 100mbit/40ms")
-    parser.add_argument("--rings", help="auto, 32, 40, 44 or 64")
     parser.add_argument("--runs", type=int, default=5, help="counted predictions a case")
+    parser.add_argument("--inputs", type=int, default=16, help="inputs that accuracy is simulated on")
+    parser.add_argument("--disk-gib", type=int, default=24, help="what the material of a case may take")
     parser.add_argument("--rates", type=Path, help="rates for the predictions; measured here if absent")
     parser.add_argument("--peers", default=str(ROOT.parent / "shared" / "peers"), help="the peers' scripts, or none")
+    parser.add_argument("--peers-home", type=Path, default=ROOT / ".peers", help="the folder of their environments")
     parser.add_argument("--peer-links", help="the links that peers are run on; loopback, or all with --full")
+    parser.add_argument("--resume", action="store_true", help="keep the cases that the file holds already")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "local" / "nets.json")
     parser.add_argument("--folder", type=Path, help="where homes are made and removed again")
     return parser.parse_args()
+
+
+def _listed(given: str | None, otherwise: Sequence[str], known: Sequence[str], what: str) -> list[str]:
+    """The names given, or `otherwise`; SystemExit names one that is not known."""
+    names = given.split(",") if given else list(otherwise)
+    if unknown := sorted(set(names) - set(known)):
+        raise SystemExit(f"there is no {what} {unknown[0]} here; known are {', '.join(known)}")
+    return names
+
+
+def _cases(given: argparse.Namespace, name: str, activations: Sequence[str]) -> dict[tuple[str, str, str], list[str]]:
+    """The links of every (net, activation, policy) of the net `name` that was asked for."""
+    out = {}
+    for activation in activations:
+        usual: Mapping[str, Sequence[str]] = FULL[activation] if given.full else {"auto": QUICK_LINKS}
+        asked = given.policies.split(",") if given.policies else usual
+        for policy in asked:
+            links = given.links.split(",") if given.links else usual.get(policy, QUICK_LINKS)
+            out[name, activation, policy] = list(links)
+    return out
+
+
+def _rates(file: Path | None, kept: Row | None) -> Rates:
+    """Those of a file, of the results that are resumed, or of a measurement."""
+    if file:
+        return load_rates(file)
+    return Rates(**kept) if kept else measure_rates(threads=THREADS)
 
 
 def main() -> int:
     """Measure, print a table, write the JSON file."""
     given = _arguments()
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
-    nets = given.nets.split(",") if given.nets else list(NETS if given.full else QUICK_NETS)
-    links = given.links.split(",") if given.links else list(LINKS if given.full else QUICK_LINKS)
-    near = given.peer_links.split(",") if given.peer_links else links if given.full else ["loopback"]
-    rings = given.rings.split(",") if given.rings else ["auto", "64"] if given.full else ["auto"]
-    if unknown := sorted(set(nets) - set(NETS)):
-        console.print(f"there is no net {unknown[0]}; known are {', '.join(NETS)}")
-        return 2
-    rates = load_rates(given.rates) if given.rates else measure_rates(threads=THREADS)
-    options = Options(given.runs, rates, given.folder or Path(tempfile.gettempdir()), console.print)
+    nets = _listed(given.nets, tuple(NETS) if given.full else QUICK_NETS, tuple(NETS), "net")
+    activations = _listed(given.activations, ACTIVATIONS, ACTIVATIONS, "activation")
+    _listed(given.policies, (), tuple(POLICIES), "policy")
+    near = given.peer_links.split(",") if given.peer_links else list(LINKS) if given.full else ["loopback"]
     settings = {"threads": THREADS, "runs": given.runs, "input_range": INPUT_RANGE, "arguments": sys.argv[1:]}
-    about = {"machine": machine.describe(CORES), "settings": settings, "rates": asdict(rates)}
-    rows: list[Row] = []
-    others: list[Row] = []
-    given.out.parent.mkdir(parents=True, exist_ok=True)
+    results = Results(given.out, {"machine": machine.describe(CORES), "settings": settings})
+    if given.resume:
+        results.resume()
+    rates = _rates(given.rates, results.about.get("rates"))
+    results.about["rates"] = asdict(rates)
+    options = Options(
+        given.runs, rates, given.folder or Path(tempfile.gettempdir()), console.print, given.disk_gib << 30
+    )
+    scripts = Path(given.peers)
     for name in nets:
-        rows += run_ours(name, rings, links, options)
-        others += run_peers(name, near, Path(given.peers), console.print)
-        given.out.write_text(json.dumps({**about, "nets": rows, "peers": others}, indent=1) + "\n", "utf-8")
-    console.print(_table(rows, others))
+        run_ours(_cases(given, name, activations), given.inputs, options, results)
+        cases = peers.cases(given.peers_home, [name], near, activations) if (scripts / "run.py").exists() else []
+        for row in run_peers([c for c in cases if not results.has_peer(c)], scripts, given.peers_home, console.print):
+            results.add(peers=[row])
+    console.print(_table(results))
     console.print(f"written to {given.out}")
     return 0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tacit.ring import native
 
-__all__ = ["busy", "describe"]
+__all__ = ["busy", "describe", "must_be_same"]
 
 
 def describe(cores: int) -> dict[str, Any]:
@@ -35,6 +35,13 @@ def describe(cores: int) -> dict[str, Any]:
         },
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def must_be_same(kept: dict[str, Any], here: dict[str, Any]) -> None:
+    """SystemExit if results `kept` from another run are of a machine that figures from `here` must not stand beside."""
+    for what in ("cpu", "cores_used", "tiers"):
+        if kept[what] != here[what]:
+            raise SystemExit(f"the results to resume were measured with another {what}; choose another --out")
 
 
 def busy(seconds: float = 0.5) -> float:

@@ -93,8 +93,11 @@ def _offline(client: Client, count: int) -> Job:
     }
 
 
-def _online(client: Client, images: Any, runs: int, warm: int) -> Job:
-    """`runs` predictions after `warm` that do not count; a bundle is claimed and loaded before each clock starts."""
+def _online(client: Client, images: Any, runs: int, warm: int, out: str) -> Job:
+    """`runs` predictions after `warm` that do not count; a bundle is claimed and loaded before each clock starts.
+
+    The outputs of those that count go to the file `out`.
+    """
     seconds, claims, outputs, change = [], [], [], None
     for number in range(warm + runs):
         started = time.perf_counter()
@@ -105,10 +108,10 @@ def _online(client: Client, images: Any, runs: int, warm: int) -> Job:
         seconds.append(client.spent.seconds)
         change = client.channel.meter.snapshot() - before
     counted = {} if change is None else _counted(change, "online")
+    np.save(out, np.concatenate(outputs[warm:]))
     return {
         "seconds": seconds[warm:],
         "claim_seconds": claims[warm:],
-        "outputs": np.concatenate(outputs[warm:]).tolist() if runs else [],
         **counted,
     }
 
@@ -117,7 +120,8 @@ def _query(job: Job) -> None:
     address, names = job["address"], ("home", "dealer", "threads", "link")
     with connect(address, **{name: job[name] for name in names}, quota_gib=256.0) as client:
         made = _offline(client, job["bundles"]) if job["bundles"] else None
-        ran = _online(client, np.load(job["images"]), job["runs"], job["warm"]) if job["runs"] else None
+        images = np.load(job["images"]) if job["runs"] else None
+        ran = _online(client, images, job["runs"], job["warm"], job["outputs"]) if job["runs"] else None
     _say({"offline": made, "online": ran})
 
 

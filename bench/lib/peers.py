@@ -12,24 +12,28 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Case", "cases", "measure"]
+__all__ = ["ACTIVATIONS", "Case", "cases", "measure", "relu_cases"]
 
 Row = dict[str, Any]
 
 #: Our links as the peers' link emulator names them: "link" takes Mbit/s, one-way microseconds and the queue in KB.
 _LINKS = {"loopback": "lan", "lan": "link 1000 250 2048", "wan": "wan100", "wan1g": "wan1g"}
 _NETS = ("lenet5", "minionn", "resnet32", "resnet18", "vgg16", "resnet50")
-_ACTIVATIONS = ("relu", "poly4")
+#: Our activations as the peers' scripts name them.
+ACTIVATIONS = {"relu": "relu", "quartic": "poly4"}
 _SYSTEMS, _PHASES = ("CrypTen", "SPU Semi2k"), ("whole", "split")
 _TIMEOUT_S = 900
-#: The scheduling under which each peer is fastest: real-time lets CrypTen's many small messages wake their reader at
-#: once, and stalls SPU, whose threads spin.
-_PRIORITY = {"CrypTen": "rr", "SPU Semi2k": "auto"}
+#: The scheduling that serves each peer best, as the scripts name it and in words: real-time lets CrypTen's many small
+#: messages wake their reader at once (its LeNet-5 takes half the time), and stalls SPU, whose threads spin.
+_PRIORITY = {"CrypTen": ("rr", "real-time"), "SPU Semi2k": ("auto", "raised")}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One peer on one net and link: "whole" makes randomness on the way, "split" measures offline and online apart."""
+    """One peer on one net and link: "whole" makes randomness on the way, "split" measures offline and online apart.
+
+    `net` may also be "relu16" or "relu20", the ReLU of 2^16 or 2^20 shared values by itself.
+    """
 
     system: str
     net: str
@@ -37,17 +41,36 @@ class Case:
     link: str
     phase: str = "whole"
 
+    @property
+    def work(self) -> str:
+        """What it runs, as the peers' scripts name it."""
+        return f"net:{self.net}:{self.activation}" if self.net in _NETS else self.net
 
-def cases(folder: Path, nets: Sequence[str], links: Sequence[str]) -> list[Case]:
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the rows that it yields."""
+        return ("offline", "online") if self.phase == "split" else ("whole",)
+
+
+def cases(folder: Path, nets: Sequence[str], links: Sequence[str], activations: Sequence[str]) -> list[Case]:
     """What can be run with the environments in `folder`: CrypTen's first party as dealer, and SPU's Semi2k alike.
 
     SPU runs on loopback alone, since its links take minutes a net; ResNet-50 only there too.
     """
-    installed = {
-        s for s, name in (("CrypTen", "cry"), ("SPU Semi2k", "spu")) if (folder / name / "bin/python").exists()
-    }
-    every = (Case(*fields) for fields in product(_SYSTEMS, nets, _ACTIVATIONS, links, _PHASES))
-    return [case for case in every if case.system in installed and _sensible(case)]
+    named = [ACTIVATIONS[a] for a in activations]
+    every = (Case(*fields) for fields in product(_installed(folder), nets, named, links, _PHASES))
+    return [case for case in every if _sensible(case)]
+
+
+def relu_cases(folder: Path, exponents: Sequence[int]) -> list[Case]:
+    """The ReLU of 2^e shared values on loopback, for each exponent e, with the environments in `folder`."""
+    every = (Case(s, f"relu{e}", "relu", "loopback", p) for s in _installed(folder) for e in exponents for p in _PHASES)
+    return [case for case in every if case.system == "CrypTen" or case.phase == "whole"]
+
+
+def _installed(folder: Path) -> list[str]:
+    names = zip(_SYSTEMS, ("cry", "spu"), strict=True)
+    return [system for system, name in names if (folder / name / "bin/python").exists()]
 
 
 def _sensible(case: Case) -> bool:
@@ -79,20 +102,22 @@ def _attempt(case: Case, scripts: Path, folder: Path) -> list[Row]:
             "--net",
             _LINKS[case.link],
             "--prio",
-            "none",
+            _PRIORITY[case.system][0],
             "--out",
             str(rows),
+            "--timeout",
+            str(_TIMEOUT_S - 60),  # it ends the parties; ours would leave them
         ]
         run += ["--python", str(folder / python / "bin" / "python"), "--", str(scripts / script), *more]
-        run += [f"net:{case.net}:{case.activation}"]
+        run += [case.work]
         try:
             done = subprocess.run(
                 run, cwd=folder.parent, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired:
-            return [_row(case, failed=f"not done after {_TIMEOUT_S} s")]
+            return [_row(case, part=case.phase, failed=f"not done after {_TIMEOUT_S} s")]
         if done.returncode or not rows.exists():
-            return [_row(case, failed=_reason(done.stderr))]
+            return [_row(case, part=case.phase, failed=_reason(done.stderr))]
         return [_read(case, json.loads(line)) for line in rows.read_text("utf-8").splitlines()]
 
 
@@ -112,7 +137,7 @@ def _command(case: Case) -> tuple[str, str, list[str]]:
 
 def _row(case: Case, **more: Any) -> Row:
     fields = {"system": case.system, "net": case.net, "activation": case.activation, "link": case.link}
-    return {**fields, "part": "whole", **more}
+    return {**fields, "part": "whole", "scheduling": _PRIORITY[case.system][1], **more}
 
 
 def _read(case: Case, raw: Row) -> Row:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tacit.net import keys
 
 __all__ = ["Trial", "TrialFailed"]
@@ -50,16 +52,20 @@ class Trial:
     def run(self, link: str, *, bundles: int = 0, runs: int = 0, warm: int = 0, images: Path | None = None) -> Job:
         """Make `bundles` ready, then predict `warm + runs` times, all over `link`; the client's figures.
 
-        "offline" and "online" are what `party.py` measures; "fetches" the server's visits to the dealer. Raises
-        TrialFailed, TimeoutError.
+        "offline" and "online" are what `party.py` measures, "online" with the "outputs" of the runs that count as an
+        array; "fetches" are the server's visits to the dealer. Raises TrialFailed, TimeoutError.
         """
         fetches: list[Job] = []
+        outputs = self.folder / "outputs.npy"
         common = {"threads": self.threads, "cores": self.cores, "link": link}
         with self._listener({"role": "dealer", **common}, fetches) as dealer:
             server = {"role": "server", "dealer": dealer, "plan": str(self.plan), **common}
             with self._listener(server, fetches) as address:
                 client = {"role": "client", "address": address, "dealer": dealer, "images": str(images), **common}
-                measured = self._query({**client, "bundles": bundles, "runs": runs, "warm": warm})
+                work = {"bundles": bundles, "runs": runs, "warm": warm, "outputs": str(outputs)}
+                measured = self._query({**client, **work})
+        if runs:
+            measured["online"]["outputs"] = np.load(outputs)
         return {**measured, "fetches": fetches}
 
     def _start(self, job: Job) -> subprocess.Popen[str]:

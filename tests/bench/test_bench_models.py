@@ -1,4 +1,4 @@
-"""The benchmark nets have the published sizes and keep their activations' inputs within the range they promise."""
+"""The benchmark nets have the published sizes and pools, and quartics' inputs stay within the range they promise."""
 
 from __future__ import annotations
 
@@ -21,18 +21,26 @@ SIZES = {
     "resnet50": (25_530_472, 9_608_704),
 }
 LARGE = ("resnet110", "resnet50")
+#: Max pools of the published nets; CIFAR-size residual nets and MiniONN's have none.
+MAX_POOLS = {"lenet5": 2, "vgg16": 5, "resnet50": 1}
 
 
+@pytest.mark.parametrize("activation", ["quartic", "relu"])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in SIZES])
-def test_net(load: Load, name: str) -> None:
+def test_net(load: Load, name: str, activation: str) -> None:
     models = load("lib.models")
-    model = models.build(name, calibration=2)
+    model = models.build(name, activation, calibration=2)
     x = torch.from_numpy(models.images(name, 2))
     counts: list[int] = []
+    kind, other = (models.Quartic, torch.nn.ReLU) if activation == "quartic" else (torch.nn.ReLU, models.Quartic)
+    assert not any(isinstance(layer, other) for layer in model.modules())
     for layer in model.modules():
-        if isinstance(layer, models.Quartic):
+        if isinstance(layer, kind):
             layer.register_forward_hook(lambda _layer, _args, y: counts.append(y[0].numel()))
-    assert models.largest_input(model, x) <= models.INPUT_RANGE
+    largest = models.largest_input(model, x)
+    assert activation == "relu" or largest <= models.INPUT_RANGE
+    pools = sum(isinstance(layer, torch.nn.MaxPool2d) for layer in model.modules())
+    assert pools == (MAX_POOLS.get(name, 0) if activation == "relu" else 0)
     assert (sum(p.numel() for p in model.parameters()), sum(counts)) == SIZES[name]
 
 
@@ -42,8 +50,9 @@ def test_every_net_is_listed(load: Load) -> None:
 
 def test_largest_input_sees_what_activations_see(load: Load) -> None:
     models = load("lib.models")
-    model = torch.nn.Sequential(torch.nn.Identity(), models.Quartic())
-    assert models.largest_input(model, torch.tensor([-9.5, 3.0])) == 9.5
+    for activation in (models.Quartic(), torch.nn.ReLU()):
+        model = torch.nn.Sequential(torch.nn.Identity(), activation)
+        assert models.largest_input(model, torch.tensor([-9.5, 3.0])) == 9.5
 
 
 def test_the_same_weights_every_time(load: Load) -> None:
