@@ -1,4 +1,4 @@
-"""Three homes that know each other, and two models: what the parties written from the document are tried on."""
+"""Three homes that know each other, and the models: what the parties written from the document are tried on."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ def broad_net() -> tuple[Graph, list[Floats]]:
     return s.graph(s.linear(mean, 3), s.op("lift", s.linear(z, 2), attrs={"by": "4"})), s.values()
 
 
+def gated_net() -> tuple[Graph, list[Floats]]:
+    """Every gate and what surrounds it: values cut, maxima of windows, a bit of each, and the labels of the largest."""
+    s = Sketch(3)
+    x = s.input(2, 2, 5, 5)
+    window: dict[str, Any] = {"kernel": 3, "stride": 2, "padding": 1, "dilation": 1, "windows": 3}
+    y = s.op("relu", s.conv(x, 3))
+    y = s.op("max", s.op("max", y, attrs={**window, "axis": 2}), attrs={**window, "axis": 3})
+    y = s.op("leaky", s.conv(y, 2), attrs={"slope": "-1/8"})
+    y = s.op("clip", s.conv(y, 2), attrs={"low": "-1/3", "high": "3/4"})
+    y = s.op("add", y, s.poly(s.op("clip", y, attrs={"high": "1/5"}), ("0", "1/2", "1/2")))
+    logits = s.linear(s.flat(y), 5)
+    return s.graph(logits, s.op("step", s.linear(s.flat(y), 4)), s.op("topk", logits, attrs={"k": 2})), s.values()
+
+
 @pytest.fixture(scope="session")
 def residual() -> Model:
     """conv, quartic, conv, add, quartic, pool, linear; a batch of two."""
@@ -76,6 +90,24 @@ def residual() -> Model:
 def broad() -> Model:
     """The other ops."""
     return compiled(*broad_net())
+
+
+@pytest.fixture(scope="session")
+def gated() -> Model:
+    """Every gate, as the planner has it by default."""
+    return compiled(*gated_net())
+
+
+@pytest.fixture(scope="session")
+def exact() -> Model:
+    """The same, where every sign and every rounding is exact."""
+    return compiled(*gated_net(), window="exact", rounding="exact")
+
+
+@pytest.fixture(scope="session")
+def windowed() -> Model:
+    """The same, with narrow sign tests, and positive values taken for negative."""
+    return compiled(*gated_net(), window=20, tie="poszero", rounding="exact")
 
 
 @pytest.fixture(scope="session")

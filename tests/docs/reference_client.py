@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from reference_gates import Gate, Parts, fanned, gates, group
 from reference_numbers import Plan, Step, Words, encode, evaluate, local, mask, numbers, pack, product, signed, unpack
 from reference_wire import Wire
 
@@ -20,11 +21,14 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Bundle:
-    """The client's material of one run: u of each linear step, and once it is primed, the presets of all steps."""
+    """The client's material of one run: u of each linear step, the parts of each gate, and once it is primed, the
+    presets of all steps.
+    """
 
     id: bytes
     seed: bytes = field(repr=False)
     products: dict[int, Words] = field(repr=False)
+    parts: dict[int, Parts] = field(default_factory=dict, repr=False)
     presets: dict[int, Words] = field(default_factory=dict, repr=False)
 
 
@@ -34,6 +38,7 @@ class Client:
     def __init__(self, server: Wire) -> None:
         self.server = server
         self.plan: Plan
+        self.gates: dict[int, Gate] = {}
         self.dealer = ""
         self.epoch = 0
         self.differences: dict[int, Words] = {}
@@ -47,7 +52,11 @@ class Client:
         self.server.send("PlanText")
         text = self.server.receive_data(opened["size"])
         assert hashlib.sha256(text).hexdigest() == opened["plan"]
-        self.plan = Plan(text)
+        self.take(Plan(text))
+
+    def take(self, plan: Plan) -> None:
+        """Have this plan from now on."""
+        self.plan, self.gates = plan, gates(plan)
 
     def register(self, pieces: int = 1) -> None:
         """Get D of every site, in so many requests."""
@@ -73,8 +82,14 @@ class Client:
             told = dealer.receive("Bundle")
             assert (told["peer"], told["plan"]) == (self.server.peer, self.plan.digest)
             seed = dealer.receive_data(16)
-            products = {s.site: unpack(dealer.receive_data(s.size), s.k, s.shape) for s in self.plan.registered}
-            self.bundles.append(Bundle(told["bundle"], seed, products))
+            bundle = Bundle(told["bundle"], seed, {})
+            for step in self.plan.steps:
+                if "weight" in step.weights:
+                    bundle.products[step.site] = unpack(dealer.receive_data(step.size), step.k, step.shape)
+                elif step.site in self.gates:
+                    sizes = self.gates[step.site].sizes(0)
+                    bundle.parts[step.site] = {name: dealer.receive_data(size) for name, size in sizes.items()}
+            self.bundles.append(bundle)
         dealer.send("Done")
 
     def sync(self) -> list[bytes]:
@@ -91,12 +106,13 @@ class Client:
         waiting = [b for b in self.bundles if not b.presets]
         self.server.send("Prime", bundles=[b.id for b in waiting])
         self.server.receive("Ready")
-        for first in range(0, len(waiting), self.plan.group):
-            group = waiting[first : first + self.plan.group]
-            for bundle in group:
+        size = group(self.plan)
+        for first in range(0, len(waiting), size):
+            together = waiting[first : first + size]
+            for bundle in together:
                 for frame in self._frames(bundle):
                     self.server.send_data(frame)
-            for bundle in group:
+            for bundle in together:
                 assert self.server.receive("Primed")["bundle"] == bundle.id
 
     def _frames(self, bundle: Bundle) -> Iterator[bytes]:
@@ -104,12 +120,12 @@ class Client:
         part = bundle.presets
         for step in self.plan.steps:
             given = [part[i] for i in step.inputs]
-            if step.op in ("mask", "poly", "remask"):
+            if step.op in ("mask", "poly", "remask") or step.site in self.gates:
                 part[step.site] = mask(bundle.seed, 1, step.site, step.shape, step.k)
             elif step.site in bundle.products:
                 answer = product(step.op, step.attrs, given[0], self.differences[step.site])
                 part[step.site] = bundle.products[step.site] + answer
-            elif step.op in ("open", "bias", "reveal"):
+            elif step.op in ("open", "fan", "bias", "plus", "reveal"):
                 part[step.site] = given[0]
             else:
                 part[step.site] = local(step.op, step.attrs, given)
@@ -139,6 +155,11 @@ class Client:
                 self.server.send_data(pack(self._encoded(step, next(values)) - preset, step.k))
             elif step.op == "open":
                 opened[step.site] = unpack(self.server.receive_data(step.size), step.k, step.shape)
+            elif step.op == "fan":
+                opened[step.site] = fanned(step, opened[step.inputs[0]], step.k)
+            elif step.site in self.gates:
+                out = self._gated(bundle, step, opened[step.inputs[0]])
+                self.server.send_data(pack(out - preset, step.k))
             elif step.op == "poly":
                 n, k = len(step.attrs["coeffs"]) - 1, self.plan.steps[step.inputs[0]].k
                 shares = numbers(bundle.seed, step.site, preset.size * 2 * n)
@@ -147,6 +168,14 @@ class Client:
             elif step.op == "reveal":
                 outputs.append(self._revealed(step, step.attrs["drop"], preset))
         return outputs
+
+    def _gated(self, bundle: Bundle, step: Step, opened: Words) -> Words:
+        """The client's part of a gate."""
+        gate, parts = self.gates[step.site], bundle.parts[step.site]
+        mine = gate.tested(0, bundle.seed, parts, opened)
+        theirs = unpack(self.server.receive_data(gate.message), 1, mine.shape)
+        self.server.send_data(pack(mine, 1))
+        return gate.evaluated(0, bundle.seed, parts, opened, mine ^ theirs)
 
     def _predict_in_the_clear(self, *xs: Floats) -> list[Floats]:
         self.server.send("Run", bundle=bytes(16))

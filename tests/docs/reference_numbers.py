@@ -140,20 +140,13 @@ class Plan:
         self.steps: list[Step] = []
         for site, step in enumerate(raw["steps"]):
             self.steps.append(Step(site=site, **step, **self._wire(site, step, raw["inputs"])))
-        (self.protocol,) = {step.protocol for step in self.steps}
+        self.protocol = "clear" if self.steps[0].protocol == "clear" else "private"
+        assert all((step.protocol == "clear") == (self.protocol == "clear") for step in self.steps)
 
     @property
     def registered(self) -> list[Step]:
         """The steps with a tensor "weight"."""
         return [step for step in self.steps if "weight" in step.weights]
-
-    @property
-    def group(self) -> int:
-        """How many bundles are primed together."""
-        material = sum(step.size for step in self.registered)
-        material += sum(step.size for step in self.steps if step.op in ("open", "remask", "reveal"))
-        material += sum(correction_bytes(step) for step in self.steps if step.op == "poly")
-        return max(1, min(64, (1 << 28) // material))
 
     def matrix(self, step: Step, registration: bytes) -> Words:
         """A of a step."""
@@ -172,8 +165,10 @@ class Plan:
         result = {"shape": x.shape, "k": x.k, "scale": x.scale, "preset": x.preset}
         if op == "poly":
             return {**result, "k": attrs["ring"], "scale": Fraction(attrs["scale"]), "preset": "dealt"}
-        if op in ("bias", "remask", "open", "reveal"):
-            return {**result, "preset": {"bias": x.preset, "remask": "dealt", "open": "opened", "reveal": ""}[op]}
+        if op in _SAME:
+            return {**result, "preset": _SAME[op] or x.preset}
+        if op in ("fan", "relu", "step", "ranks", "labels"):
+            return {**result, **_gated(op, attrs, x)}
         zeros = [np.zeros(operand.shape, np.uint64) for operand in operands]
         if op in LINEAR:
             out = product(op, attrs, zeros[0], np.zeros(step["weights"]["weight"], np.uint64))
@@ -183,6 +178,22 @@ class Plan:
         dealt = all(operand.preset == "dealt" for operand in operands)
         shape = local(op, attrs, zeros).shape
         return {**result, "shape": shape, "scale": x.scale * _factor(op, attrs, x.shape), "preset": _named(dealt)}
+
+
+#: The presets of what has the shape and scale of its operand; "" is that of the operand.
+_SAME = {"bias": "", "plus": "", "remask": "dealt", "open": "opened", "reveal": "none"}
+
+
+def _gated(op: str, attrs: dict[str, Any], x: Step) -> dict[str, Any]:
+    """The wire of a gate or fan, without what it has in common with its operand."""
+    assert x.preset == "opened"
+    if op == "fan":
+        return {"shape": (len(attrs["knots"]), *x.shape)}
+    shape = {
+        "ranks": (*x.shape[:-1], attrs.get("items")),
+        "labels": (*x.shape[1:-1], x.shape[0]),
+    }.get(op, x.shape)
+    return {"shape": shape, "k": attrs["ring"], "scale": Fraction(attrs["scale"]), "preset": "dealt"}
 
 
 def _named(dealt: bool) -> str:
@@ -248,6 +259,11 @@ def _times(x: Words, number: int) -> Words:
     return x * np.uint64(number % TWO_64)
 
 
+def _pairs(x: Words) -> Words:
+    n = x.shape[-1]
+    return np.stack([x[..., i] - x[..., j] for i in range(n) for j in range(i + 1, n)], -1)
+
+
 _LOCAL: dict[str, Callable[[dict[str, Any], Sequence[Words]], Words]] = {
     "add": lambda attrs, parts: parts[0] + parts[1],
     "sub": lambda attrs, parts: parts[0] - parts[1],
@@ -255,6 +271,9 @@ _LOCAL: dict[str, Callable[[dict[str, Any], Sequence[Words]], Words]] = {
     "permute": lambda attrs, parts: parts[0].transpose(attrs["order"]),
     "pad": lambda attrs, parts: np.pad(parts[0], list(zip(attrs["before"], attrs["after"], strict=True))),
     "concat": lambda attrs, parts: np.concatenate(parts, attrs["axis"]),
+    "take": lambda attrs, parts: parts[0].take(attrs["index"], attrs["axis"]),
+    "pairs": lambda attrs, parts: _pairs(parts[0]),
+    "combine": lambda attrs, parts: sum(_times(x, f) for x, f in zip(parts[0], attrs["factors"], strict=True)),
     "sumpool": _sumpool,
     "mean": lambda attrs, parts: parts[0].sum(tuple(attrs["axes"]), keepdims=attrs["keepdims"], dtype=np.uint64),
     "lift": lambda attrs, parts: _times(parts[0], int(attrs["by"])),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from reference_client import answer_whole
+from reference_gates import Parts, fanned, gates, group
 from reference_numbers import (
     LINEAR,
     Plan,
@@ -35,10 +36,13 @@ Tensors = Mapping[tuple[int, str], Words]
 
 @dataclass
 class Bundle:
-    """The server's material of one run: the corrections of each `poly`, and once it is primed, the client's frames."""
+    """The server's material of one run: the corrections of each `poly`, the parts of each gate, and once it is primed,
+    the client's frames.
+    """
 
     seed: bytes = field(repr=False)
-    corrections: dict[int, list[int]] = field(repr=False)
+    corrections: dict[int, list[int]] = field(default_factory=dict, repr=False)
+    parts: dict[int, Parts] = field(default_factory=dict, repr=False)
     frames: dict[int, Words] = field(default_factory=dict, repr=False)
     state: str = "dealt"
 
@@ -58,6 +62,7 @@ class Server:
 
     def __init__(self, plan: Plan, weights: Tensors, call: Callable[[], Wire]) -> None:
         self.plan, self.weights, self.call = plan, weights, call
+        self.gates = gates(plan)
         self.bundles: dict[bytes, Bundle] = {}
         self.epoch = 0
         dealer = call()
@@ -93,13 +98,13 @@ class Server:
         for bundle in bundles:
             told = dealer.receive("Bundle")
             assert told == {"type": "Bundle", "bundle": bundle, "plan": self.plan.digest, "peer": client}
-            seed = dealer.receive_data(16)
-            corrections = {
-                step.site: _numbers(dealer.receive_data(correction_bytes(step)))
-                for step in self.plan.steps
-                if step.op == "poly"
-            }
-            self.bundles[bundle] = Bundle(seed, corrections)
+            held = self.bundles[bundle] = Bundle(dealer.receive_data(16))
+            for step in self.plan.steps:
+                if step.op == "poly":
+                    held.corrections[step.site] = _numbers(dealer.receive_data(correction_bytes(step)))
+                elif step.site in self.gates:
+                    sizes = self.gates[step.site].sizes(1)
+                    held.parts[step.site] = {name: dealer.receive_data(size) for name, size in sizes.items()}
         dealer.send("Done")
         dealer.close()
 
@@ -130,13 +135,14 @@ class Server:
         bundles = request["bundles"]
         self.fetch([bundle for bundle in bundles if bundle not in self.bundles], client.peer)
         client.send("Ready")
-        for first in range(0, len(bundles), self.plan.group):
-            group = bundles[first : first + self.plan.group]
-            for bundle in group:
+        size = group(self.plan)
+        for first in range(0, len(bundles), size):
+            together = bundles[first : first + size]
+            for bundle in together:
                 held = self.bundles[bundle]
                 held.frames = self._primed(client)
                 held.state = "primed"
-            for bundle in group:
+            for bundle in together:
                 client.send("Primed", bundle=bundle)
 
     def _primed(self, client: Wire) -> dict[int, Words]:
@@ -161,7 +167,15 @@ class Server:
         self._erase(request["bundle"])
 
     def _erase(self, bundle: bytes) -> None:
-        self.bundles[bundle] = Bundle(b"", {}, state="erased")
+        self.bundles[bundle] = Bundle(b"", state="erased")
+
+    def _gated(self, client: Wire, held: Bundle, site: int, opened: Words) -> Words:
+        """The server's part of a gate."""
+        gate, parts = self.gates[site], held.parts[site]
+        mine = gate.tested(1, held.seed, parts, opened)
+        client.send_data(pack(mine, 1))
+        theirs = unpack(client.receive_data(gate.message), 1, mine.shape)
+        return gate.evaluated(1, held.seed, parts, opened, mine ^ theirs)
 
     def _online(self, client: Wire, held: Bundle) -> None:
         part: dict[int, Words] = {}
@@ -181,6 +195,13 @@ class Server:
                 opened = given[0] + held.frames[step.site] + lam + np.uint64(1 << (step.k - 2))
                 part[step.site] = opened & np.uint64((1 << step.k) - 1)
                 client.send_data(pack(opened, step.k))
+            elif step.op == "fan":
+                part[step.site] = fanned(step, given[0], step.k)
+            elif step.op == "plus":
+                part[step.site] = given[0] + np.uint64(round(Fraction(step.attrs["value"]) * step.scale) % (1 << 64))
+            elif step.site in self.gates:
+                out = self._gated(client, held, step.site, given[0])
+                part[step.site] = out + unpack(client.receive_data(step.size), step.k, step.shape)
             elif step.op == "poly":
                 k = self.plan.steps[step.inputs[0]].k
                 out = evaluate(step, given[0], k, held.corrections[step.site], server=True)
