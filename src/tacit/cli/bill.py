@@ -61,6 +61,7 @@ def command(
         f"online, {bill.link.name}: {bill.turns} one-way steps ({(bill.turns + 1) // 2} round trips), "
         f"{1e3 * bill.seconds():.1f} ms predicted for {_examples(bill.batch)}",
         f"material kept for one run: client {bill.stored(_CLIENT):,} B, server {bill.stored(_SERVER):,} B",
+        *(f"why: {reason}" for reason in bill.reasons),
         f"probability that any activation of a run is grossly wrong: below {bill.failure:.1e}",
         sep="\n",
     )

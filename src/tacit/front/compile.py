@@ -12,6 +12,7 @@ from tacit.errors import InvalidInput
 from tacit.front.clear import ranges
 from tacit.front.labels import with_labels
 from tacit.front.load import load_model
+from tacit.front.precision import choose
 from tacit.ir.graph import Graph
 from tacit.plan.compile import plan_graph, proven_bounds
 from tacit.plan.fixed import ceil_log2
@@ -35,7 +36,6 @@ def compile_model(
     """
     policy = policy or Policy()
     graph = load_model(model, example)
-    graph = with_labels(graph, policy.labels) if policy.labels else graph
     batches = [_batch(b, graph) for b in (calibration if calibration is not None else [example])]
     if not batches:
         raise InvalidInput("calibration holds no batch; give at least one")
@@ -45,7 +45,14 @@ def compile_model(
         bounds = proven_bounds(graph, 2.0 ** ceil_log2(max(largest, 2.0**-20)), policy)
     else:
         bounds = {node: value * policy.margin for node, value in seen.items()}
-    return plan_graph(graph, policy, bounds, seen, _hash(batches))
+    choice = choose(graph, policy, bounds, seen, batches)
+    if policy.labels:
+        graph = with_labels(graph, policy.labels)
+        bounds, seen = ({**known, **dict.fromkeys(graph.outputs, 1.0)} for known in (bounds, seen))
+    measured: dict[str, Any] = {} if choice.error is None else {"error": choice.error, "tolerance": policy.tolerance}
+    if choice.tried:
+        measured["tried"] = list(choice.tried)
+    return plan_graph(graph, choice.policy, bounds, seen, _hash(batches), measured)
 
 
 def _batch(batch: Any, graph: Graph) -> tuple[np.ndarray[Any, Any], ...]:

@@ -12,6 +12,7 @@ from tacit.net.message import one_line
 from tacit.net.shaper import Link
 from tacit.plan.cost import Rates, transfer_seconds
 from tacit.plan.plan import Plan, walk_wires
+from tacit.plan.reasons import reasons
 from tacit.ring.prg import SEED_BYTES
 from tacit.secure.cost import PHASES, Cost, Message, Phase
 from tacit.secure.session import Session, Step
@@ -60,6 +61,7 @@ class Bill:
     link: Link
     rates: Rates
     batch: int
+    reasons: tuple[str, ...] = ()
 
     def messages(self, phase: Phase) -> list[Message]:
         """Every data frame of `phase`, in order."""
@@ -115,7 +117,7 @@ class Bill:
             f"{self.sent('online', SERVER):,} B from the server, {1e3 * self.seconds():.1f} ms predicted; "
             f"material {self.stored(CLIENT) + self.stored(SERVER):,} B; gross error below {self.failure:.2g}"
         )
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {reason}" for reason in self.reasons)])
 
     def data(self) -> dict[str, Any]:
         """The bill as JSON data with stable keys."""
@@ -133,6 +135,7 @@ class Bill:
             "stored_bytes_server": self.stored(SERVER),
             "failure_bound": self.failure,
             "predicted_seconds": self.seconds(),
+            "reasons": list(self.reasons),
         }
 
     def _row(self, row: Row) -> dict[str, Any]:
@@ -186,4 +189,4 @@ def make_bill(plan: Plan, link: Link, rates: Rates | None = None) -> Bill:
     rows = tuple(_row(node, parts, rings[parts[-1][0].site]) for node, parts in groups)
     if any(step.protocol != "clear" for step in plan.steps):  # every private run uses up a bundle, be it only its seeds
         rows = (_SEEDS, *rows)
-    return Bill(rows, link, rates or Rates(), plan.batch)
+    return Bill(rows, link, rates or Rates(), plan.batch, tuple(reasons(plan)))

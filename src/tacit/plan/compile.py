@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -70,9 +71,16 @@ def commit(weights: Mapping[tuple[int, str], Words], opening: bytes) -> str:
 
 
 def plan_graph(
-    graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mapping[str, float], data_hash: str
+    graph: Graph,
+    policy: Policy,
+    bounds: Mapping[str, float],
+    seen: Mapping[str, float],
+    data_hash: str,
+    measured: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The Plan of `graph`; `bounds` and `seen` are magnitudes by node id, `data_hash` names the calibration data."""
+    """The Plan of `graph`; `bounds` and `seen` are magnitudes by node id, `data_hash` names the calibration data and
+    `measured` says how the precision was chosen. The policy's input_bits are settled, not 0.
+    """
     placed = place(graph, policy, bounds, seen)
     settings = {
         "trust": policy.trust,
@@ -86,6 +94,7 @@ def plan_graph(
         "rounding": policy.rounding,
         "reveal": policy.reveal,
         "calibration": data_hash,
+        "measured": dict(measured or {}),
     }
     opening, salt = secrets.token_bytes(32), secrets.token_hex(16)
     steps, inputs = tuple(placed.steps), dict(placed.inputs)

@@ -5,6 +5,7 @@ needed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -275,6 +276,9 @@ def place(graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mappi
     Placed twice: once to find the rings, then with the bits that each ring leaves free given to the weights, which
     costs nothing. Raises Refused with everything that does not fit.
     """
+    if policy.ring:  # what the weights must give up, or may have more, to meet the ring that was asked for
+        wide = _place(graph, replace(policy, ring=0), bounds, seen, {})
+        return _place(graph, policy, bounds, seen, spare_bits(wide, policy.ring))
     first = _place(graph, policy, bounds, seen, {})
     try:
         finer = _place(graph, policy, bounds, seen, spare_bits(first))

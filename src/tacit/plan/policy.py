@@ -52,7 +52,9 @@ class Policy(_FromToml):
 
     trust          "dealer": a third party makes material ahead and colludes with neither side; "none needed" does not
                    exist yet; "clear" runs with no secrecy at all, for tests
-    input_bits     fraction bits of inputs and activations (f_x)
+    input_bits     fraction bits of inputs and activations (f_x); 0 lets the planner pick the fewest within `tolerance`
+    tolerance      error that the owner accepts, root mean square over that of the outputs, measured in integers on
+                   calibration data; narrower numbers are faster everywhere, above all a ring of 32 bits
     weight_bits    fraction bits of weights (f_w) at least; the planner adds those that the ring leaves free
     ring           bits of every ring, 16 to 64; 0 lets the planner pick the narrowest of RINGS for each segment
     ranges         "calibrated" (observed maximum x margin) or "proven" (worst case; only shallow nets pass)
@@ -68,7 +70,8 @@ class Policy(_FromToml):
     """
 
     trust: str = "dealer"
-    input_bits: int = 16
+    input_bits: int = 0
+    tolerance: float = 1e-3
     weight_bits: int = 14
     ring: int = 0
     ranges: str = "calibrated"
@@ -84,7 +87,10 @@ class Policy(_FromToml):
             raise InvalidInput(f'policy.trust must be "dealer" or "clear", not {self.trust!r}')
         if self.ranges not in ("calibrated", "proven"):
             raise InvalidInput(f'policy.ranges must be "calibrated" or "proven", not {self.ranges!r}')
-        _whole("input_bits", self.input_bits, 4, 24)
+        if self.input_bits != 0:
+            _whole("input_bits", self.input_bits, 4, 24)
+        if not isinstance(self.tolerance, (int, float)) or not 0 <= self.tolerance <= 1:
+            raise InvalidInput(f"policy.tolerance must be a number from 0 to 1, not {self.tolerance!r}")
         _whole("weight_bits", self.weight_bits, 4, 24)
         _whole("failure_bits", self.failure_bits, 20, 80)
         if self.ring != 0 or isinstance(self.ring, bool):

@@ -19,6 +19,8 @@ __all__ = ["LINEAR", "MAX_WEIGHT_BITS", "assign_rings", "chooses_ring", "spare_b
 
 #: Beyond this many fraction bits, weights stored as float32 have nothing more to give.
 MAX_WEIGHT_BITS = 20
+#: With fewer, a ring that was asked for is refused rather than a layer spoilt.
+_LEAST_WEIGHT_BITS = 6
 
 #: Products with the server's weights.
 LINEAR = ("linear", "conv", "affine")
@@ -78,12 +80,15 @@ def assign_rings(p: Placement) -> None:
                 p.inputs[step.site] = replace(p.inputs[step.site], ring=ring)
 
 
-def spare_bits(p: Placement) -> dict[str, int]:
+def spare_bits(p: Placement, ring: int = 0) -> dict[str, int]:
     """Bits that each linear layer's weights may have beyond the policy's, by node: what its segment's ring leaves free,
-    shared by the layers that follow each other there, and never more than floats have to give."""
+    shared by the layers that follow each other there, and never more than floats have to give.
+
+    With `ring`, what a ring of so many bits would leave: less than nothing where it is too narrow for the policy's.
+    """
     segment, most = _segments(p), MAX_WEIGHT_BITS - p.policy.weight_bits
     need = _needs(p, segment)
-    ring = {segment[s.site]: int(s.attrs["ring"]) for s in p.steps if "ring" in s.attrs}
+    rings = {segment[s.site]: int(s.attrs["ring"]) for s in p.steps if "ring" in s.attrs}
     depth: list[int] = []
     for step in p.steps:
         inner = [depth[i] for i in step.inputs if segment[i] == segment[step.site]]
@@ -95,5 +100,7 @@ def spare_bits(p: Placement) -> dict[str, int]:
     for step in p.steps:
         if step.op in LINEAR:
             s = segment[step.site]
-            out[step.node] = max(0, min(most, (ring[s] - need.get(s, ring[s])) // deepest[s]))
+            free = (ring or rings[s]) - need.get(s, ring or rings[s])
+            least = min(0, _LEAST_WEIGHT_BITS - p.policy.weight_bits) if ring else 0
+            out[step.node] = max(least, min(most, free // deepest[s]))
     return out
