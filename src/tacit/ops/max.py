@@ -9,7 +9,7 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, axis, integer
 from tacit.ir.graph import Attr, Node
-from tacit.ir.source import Step, Unsupported, Value, literal, needs_value, wrap_axis
+from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_value, wrap_axis
 from tacit.ring.tensor import taken
 from tacit.secure.placer import Placer
 
@@ -158,7 +158,7 @@ def _adaptive(axes: int) -> Any:
 def _amax(x: Any, dim: Any = (), keepdim: bool = False) -> Step:
     value = needs_value(x, "a maximum's input")
     given = list(dim) if isinstance(dim, (list, tuple)) else [dim]
-    axes = sorted(wrap_axis(int(d), len(value.shape)) for d in given) or list(range(1, len(value.shape)))
+    axes = sorted(wrap_axis(int(d), len(value.shape)) for d in given) or list(range(len(value.shape)))
     if 0 in axes:
         raise Unsupported("not yet", "a maximum over the batch", "Keep the examples of a batch apart.")
     tree: Value | Step = value
@@ -189,6 +189,14 @@ def _onnx_pool(
     return step
 
 
+def _onnx_amax(x: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Step:
+    """Axes are an attribute, or from opset 18 a constant second input."""
+    listed = axes.array.reshape(-1).tolist() if isinstance(axes, Constant) else axes or []
+    if not isinstance(listed, list) or (not listed and noop_with_empty_axes):
+        raise Unsupported("not yet", "a maximum whose axes are computed or none", "Give the axes as constants.")
+    return _amax(x, listed, bool(keepdims))
+
+
 def _onnx_global(x: Any) -> Step:
     return _amax(x, list(range(2, len(needs_value(x, "a pool's input").shape))), True)
 
@@ -201,4 +209,4 @@ aten = {
     "aten.adaptive_max_pool2d.default": _adaptive(2),
     "aten.amax.default": _amax,
 }
-onnx = {"MaxPool": _onnx_pool, "GlobalMaxPool": _onnx_global}
+onnx = {"MaxPool": _onnx_pool, "GlobalMaxPool": _onnx_global, "ReduceMax": _onnx_amax}

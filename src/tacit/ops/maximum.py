@@ -62,5 +62,10 @@ def _minimum(x: Any, y: Any) -> Step:
     return _bounded(x, y, "high")
 
 
-aten = {"aten.maximum.default": _maximum, "aten.minimum.default": _minimum}
+aten = {
+    "aten.maximum.default": _maximum,
+    "aten.max.other": _maximum,
+    "aten.minimum.default": _minimum,
+    "aten.min.other": _minimum,
+}
 onnx = {"Max": _maximum, "Min": _minimum}
