@@ -11,7 +11,7 @@ from typing import Any
 from tacit import ops
 from tacit.errors import InvalidFile, InvalidInput
 from tacit.ir.attrs import fraction
-from tacit.plan.gates import GATES, check_gate
+from tacit.plan.gates import GATES, check_form, check_gate
 from tacit.plan.plan import walk_wires
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Wire
@@ -68,7 +68,8 @@ def check_steps(steps: tuple[Step, ...], inputs: Mapping[int, Wire], ranges: Map
     for step, wire in walk_wires(steps, inputs, Session("dry", 0)):
         try:
             operands = [made[i] for i in step.inputs]
-            _check_operands(step, operands)
+            sources = [steps[i] for i in step.inputs]
+            _check_operands(step, sources, operands)
             _check_sizes(step, operands)
             check_shape(wire.shape)
             if max(wire.scale.numerator.bit_length(), wire.scale.denominator.bit_length()) > _SCALE_BITS:
@@ -79,7 +80,7 @@ def check_steps(steps: tuple[Step, ...], inputs: Mapping[int, Wire], ranges: Map
                 _check_poly(step, operands[0], limits[step.inputs[0]])
             if step.op == "fan" or step.op in GATES:
                 limits[step.site] = limits[step.inputs[0]]
-                check_gate(step, operands[0], limits[step.site])
+                check_gate(step, sources[0], operands[0], limits[step.site])
             if step.op == "plus":
                 fraction(step.attrs["value"], "value")
             if step.op == "reveal" and not 0 <= step.attrs["drop"] < wire.ring:
@@ -106,17 +107,25 @@ def _check_form(step: Step) -> None:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, int) and item.bit_length() > _NUMBER_BITS:
                 raise InvalidFile(f"{where}: {name} holds an absurdly large number")
+    try:
+        check_form(step)
+    except InvalidFile as error:
+        raise InvalidFile(f"{where} ({step.op}): {error}") from error
     for name in {"weight_scale", "scale"} & step.attrs.keys():
         if fraction(step.attrs[name], name) <= 0:
             raise InvalidFile(f"{where}: {name} must be positive")
 
 
-def _check_operands(step: Step, operands: list[Wire]) -> None:
-    """An opened value is for evaluations alone, and what was revealed is for nobody else."""
+def _check_operands(step: Step, sources: list[Step], operands: list[Wire]) -> None:
+    """An opened value is for evaluations alone, its differences from knots are for gates, and what was revealed is for
+    nobody else.
+    """
     allowed = ("opened",) if step.op in ("poly", "fan", *GATES) else ("dealt", "derived")
     for wire in operands:
         if wire.preset not in allowed:
             raise InvalidFile(f"it cannot read a value that is {wire.preset}")
+    if step.op not in GATES and any(source.op == "fan" for source in sources):
+        raise InvalidFile("it cannot read differences from knots, which are for gates")
 
 
 def _check_sizes(step: Step, operands: list[Wire]) -> None:

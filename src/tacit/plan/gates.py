@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -9,57 +11,99 @@ from tacit.errors import InvalidFile
 from tacit.secure.session import Step
 from tacit.secure.share import Wire
 
-__all__ = ["GATES", "MAX_KNOTS", "check_gate"]
+__all__ = ["GATES", "MAX_KNOTS", "check_form", "check_gate"]
 
 #: Steps that read an opened value and test its sign.
 GATES = ("relu", "step", "ranks", "labels")
 
 MAX_KNOTS = 64
 _SLOPE_BITS = 31
+_KNOT = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+_COUNT = frozenset({"ring", "scale", "bits"})
+#: The attributes of each step, no more and no fewer: kernels read those of other gates where they are there.
+_ATTRS = {
+    "fan": frozenset({"knots"}),
+    "relu": _COUNT | {"shift", "slopes", "tie", "rounding"},
+    "step": _COUNT,
+    "ranks": _COUNT | {"items"},
+    "labels": _COUNT,
+}
+#: Which steps each reads.
+_SOURCES = {"fan": ("open",), "ranks": ("open",), "labels": ("fan",)}
 
 
-def check_gate(step: Step, opened: Wire, limit: float) -> None:
-    """InvalidFile unless `step` can read `opened`, whose magnitude is stated to stay below `limit` before its knots."""
+def check_form(step: Step) -> None:
+    """InvalidFile unless a step of these kinds has its attributes, in the form in which kernels read them."""
+    if step.op not in _ATTRS:
+        return
+    attrs = step.attrs
+    if attrs.keys() != _ATTRS[step.op]:
+        raise InvalidFile(f"its attributes are not {', '.join(sorted(_ATTRS[step.op]))}")
     if step.op == "fan":
-        _check_knots(step.attrs.get("knots"), Fraction(limit) * opened.scale)
-    if step.op in GATES:
-        _check_bits(step.attrs.get("bits"), opened, Fraction(limit) * opened.scale)
+        knots = attrs["knots"]
+        if not isinstance(knots, list) or not 1 <= len(knots) <= MAX_KNOTS:
+            raise InvalidFile(f"it has no list of 1 to {MAX_KNOTS} knots")
+        if not all(isinstance(knot, str) and _KNOT.fullmatch(knot) for knot in knots):
+            raise InvalidFile("a knot is no whole number")
+        return
+    bits = attrs["bits"]
+    if not isinstance(bits, list) or len(bits) != 2 or not all(_whole(b, 0, 64) for b in bits):
+        raise InvalidFile("its sign test does not say which two bits it looks at and between")
+    if bits[0] + 2 > bits[1]:
+        raise InvalidFile(f"a sign test of the bits {bits[0]} to {bits[1]} has nothing to look at")
     if step.op == "relu":
-        _check_relu(step, opened)
-    if step.op == "ranks" and not 2 <= step.attrs["items"] <= 1 << 16:
-        raise InvalidFile(f"it ranks {step.attrs['items']} values")
+        _check_relu(attrs)
+    elif attrs["scale"] != "1":
+        raise InvalidFile(f"it counts, so that its scale is 1, not {attrs['scale']}")
+
+
+def check_gate(step: Step, source: Step, opened: Wire, limit: float) -> None:
+    """InvalidFile unless `step`, whose form is right, can read `opened`, which `source` makes and whose magnitude, and
+    that of its differences from knots, is stated to stay below `limit`.
+    """
+    if source.op not in _SOURCES.get(step.op, ("open", "fan")):
+        raise InvalidFile(f"it cannot read a step {source.op}")
+    reach = Fraction(limit) * opened.scale
+    if step.op == "fan":
+        if any(abs(int(knot)) > reach for knot in step.attrs["knots"]):
+            raise InvalidFile("a knot lies outside of the range of the value")
+        return
+    _, high = step.attrs["bits"]
+    if high > opened.ring:
+        raise InvalidFile(f"its sign test looks at bits up to {high} of a ring of {opened.ring}")
+    if reach > Fraction(2) ** (high - 2):
+        raise InvalidFile(f"its sign test leaves out bits above {high} that values in range have")
+    if step.op == "relu" and step.attrs["shift"] > opened.ring - 2:
+        raise InvalidFile(f"it shifts {step.attrs['shift']} bits out of a ring of {opened.ring}")
+    if step.op == "ranks":
+        _check_ranks(step.attrs["items"], opened)
+    if step.op == "labels":
+        _check_labels(source, opened)
 
 
 def _whole(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _check_knots(knots: Any, reach: Fraction) -> None:
-    if not isinstance(knots, list) or not 1 <= len(knots) <= MAX_KNOTS:
-        raise InvalidFile(f"it has no list of 1 to {MAX_KNOTS} knots")
-    for knot in knots:
-        if not isinstance(knot, str) or len(knot) > 20 or not knot.lstrip("-").isascii() or abs(int(knot)) > reach:
-            raise InvalidFile("a knot is no whole number within the range of the value")
+def _check_ranks(items: Any, opened: Wire) -> None:
+    if not _whole(items, 2, 1 << 16) or not opened.shape or opened.shape[-1] != items * (items - 1) // 2:
+        raise InvalidFile(f"it ranks {str(items)[:20]} values by differences of shape {opened.shape}, not all pairs")
 
 
-def _check_bits(bits: Any, opened: Wire, reach: Fraction) -> None:
-    """Bits [low, high) that hold the sign of every value within the range."""
-    if not isinstance(bits, list) or len(bits) != 2 or not all(_whole(b, 0, opened.ring) for b in bits):
-        raise InvalidFile(f"its sign test does not look at bits of a ring of {opened.ring}")
-    low, high = bits
-    if low + 2 > high:
-        raise InvalidFile(f"a sign test of the bits {low} to {high} has nothing to look at")
-    if reach > Fraction(2) ** (high - 2):
-        raise InvalidFile(f"its sign test leaves out bits above {high} that values in range have")
+def _check_labels(source: Step, opened: Wire) -> None:
+    """Ranks, less 1, 2, ... for each label."""
+    knots = source.attrs["knots"]
+    if opened.scale != 1 or knots != [str(t) for t in range(1, len(knots) + 1)]:
+        raise InvalidFile("it finds labels of what are no ranks less 1, 2 and so on")
+    if len(opened.shape) < 2 or len(knots) >= opened.shape[-1]:
+        raise InvalidFile(f"it finds {len(knots)} labels among values of shape {opened.shape[1:]}")
 
 
-def _check_relu(step: Step, opened: Wire) -> None:
-    attrs = step.attrs
-    if not _whole(attrs.get("shift"), 0, opened.ring - 2):
-        raise InvalidFile(f"it shifts {attrs.get('shift')} bits out of a ring of {opened.ring}")
-    slopes = attrs.get("slopes")
-    most = 1 << _SLOPE_BITS
+def _check_relu(attrs: Mapping[str, Any]) -> None:
+    slopes, most = attrs["slopes"], 1 << _SLOPE_BITS
+    if not _whole(attrs["shift"], 0, 62):
+        raise InvalidFile(f"it shifts {attrs['shift']} bits")
     if not isinstance(slopes, list) or len(slopes) != 2 or not all(_whole(v, -most, most) for v in slopes):
         raise InvalidFile("it has no two whole slopes")
-    if attrs.get("tie") not in ("negpass", "poszero") or attrs.get("rounding") not in ("stochastic", "exact"):
+    if attrs["tie"] not in ("negpass", "poszero") or attrs["rounding"] not in ("stochastic", "exact"):
         raise InvalidFile("it does not say how it settles ties and how it rounds")
