@@ -10,9 +10,9 @@ from tacit.ir.source import Adapter, Unsupported, Value, needs_value
 __all__ = ["PASSING", "unsupported"]
 
 _FLOATS = {"float16", "bfloat16", "float32", "float64", 1, 10, 11, 16}  # torch's names and ONNX's numbers
-_POLYNOMIAL = (
-    "Replace it by a polynomial activation (a square or a quartic with public coefficients) and fine-tune, "
-    "or wait for the fss protocol."
+_ACTIVATION = (
+    "Replace it by ReLU, leaky ReLU or a clamp, which are exact, or by a polynomial with public coefficients, and "
+    "fine-tune."
 )
 
 
@@ -72,18 +72,17 @@ Reason = tuple[Literal["never", "not yet", "replace"], str, str, str]
 _REASONS: tuple[Reason, ...] = (
     (
         "replace",
-        "a comparison-based activation",
-        _POLYNOMIAL,
+        "an activation with other pieces than lines of public slopes",
+        _ACTIVATION,
         """
-        relu relu6 leaky_relu prelu _prelu_kernel rrelu rrelu_with_noise hardtanh hardswish hardsigmoid hardshrink
-        softshrink threshold elu selu celu clamp clamp_min clamp_max abs sign maximum minimum Relu LeakyRelu PRelu
-        Elu Selu Celu Clip Abs Sign HardSigmoid HardSwish ThresholdedRelu Max Min
+        prelu _prelu_kernel rrelu rrelu_with_noise hardswish hardshrink softshrink threshold elu selu celu sign PRelu
+        Elu Selu Celu Sign HardSigmoid HardSwish ThresholdedRelu Shrink
         """,
     ),
     (
         "replace",
         "a transcendental activation",
-        _POLYNOMIAL,
+        _ACTIVATION,
         """
         sigmoid log_sigmoid log_sigmoid_forward tanh gelu silu mish softplus erf glu Sigmoid Tanh Gelu Mish Softplus
         Softsign Erf Swish
@@ -91,17 +90,17 @@ _REASONS: tuple[Reason, ...] = (
     ),
     (
         "replace",
-        "a maximum over windows",
-        "Use average pooling, or wait for the fss protocol.",
+        "a maximum over windows that also says where it is, or whose windows are not fixed",
+        "Leave out return_indices, or use another pool.",
         """
-        max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices adaptive_max_pool1d
-        adaptive_max_pool2d MaxPool GlobalMaxPool
+        max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices adaptive_max_pool3d
+        fractional_max_pool2d fractional_max_pool3d max_unpool2d max_unpool3d MaxUnpool MaxRoiPool LpPool
         """,
     ),
     (
         "replace",
         "a softmax",
-        "As the last layer, leave it to the client, which gets the logits; elsewhere, wait for the fss protocol.",
+        "As the last layer, leave it to the client, which gets the logits; elsewhere, use ReLU over a fixed sum.",
         """
         softmax _softmax log_softmax _log_softmax Softmax LogSoftmax
         """,
@@ -109,7 +108,7 @@ _REASONS: tuple[Reason, ...] = (
     (
         "replace",
         "a norm whose statistics come from the query",
-        "Train with batch norm, which folds into the layer before it, or wait for the fss protocol.",
+        "Train with batch norm, which folds into the layer before it.",
         """
         layer_norm native_layer_norm _native_batch_norm_legit group_norm native_group_norm instance_norm rms_norm
         _fused_rms_norm batch_norm local_response_norm LayerNormalization GroupNormalization InstanceNormalization
@@ -169,20 +168,18 @@ _REASONS: tuple[Reason, ...] = (
     ),
     (
         "replace",
-        "a maximum, an order or an index of the largest value",
-        "Return the values and let the client choose, or wait for the fss protocol.",
+        "an order, or an index of the largest value in another form than argmax along the last axis",
+        'With Policy(reveal="top5") the client gets labels; else return the values and let the client choose.',
         """
-        argmax argmin max min amax amin aminmax topk sort argsort median kthvalue ArgMax ArgMin TopK ReduceMax
-        ReduceMin Hardmax
+        argmin max min amin aminmax topk sort argsort median kthvalue mode ArgMin TopK ReduceMin Hardmax
         """,
     ),
     (
         "not yet",
-        "a comparison or selection by secret values",
-        "Make the model free of conditions on its input, or wait for the fss protocol.",
+        "a test of equality or a selection by secret values",
+        "Write it with >, >=, < and <=, ReLU, clamp or maximum, which are exact.",
         """
-        where gt ge lt le eq ne logical_not logical_and logical_or masked_fill bitwise_not Where Greater
-        GreaterOrEqual Less LessOrEqual Equal Not And Or
+        where eq ne logical_not logical_and logical_or masked_fill bitwise_not Where Equal Not And Or
         """,
     ),
     (
@@ -216,7 +213,7 @@ _REASONS: tuple[Reason, ...] = (
 
 def unsupported(name: str) -> Unsupported:
     """Why the source operation `name` ("aten.relu.default", "Relu") is refused."""
-    stem = name.split(".")[1] if name.startswith("aten.") else name.rsplit(".", 1)[-1]
+    stem = (name.split(".")[1] if name.startswith("aten.") else name.rsplit(".", 1)[-1]).removesuffix("_")
     for kind, what, advice, listed in _REASONS:
         if stem in listed.split():
             return Unsupported(kind, what, advice)
