@@ -161,7 +161,7 @@ def comparisons(options: dict[str, Any], torch: ModuleType | None) -> Iterator[C
     yield Case("relu_deal", "40 bits", "element", lam.size, run)
     run = _bound(native.relu_client, lam, 40, 12, bits, KEY, 1, **options)
     yield Case("relu_client", "40 bits", "element", lam.size, run)
-    run = _bound(native.relu_server, lam, 40, 12, bits, dealt, **options)
+    run = _bound(native.relu_server, lam, 40, 12, bits, dealt, 64, **options)
     yield Case("relu_server", "40 bits", "element", lam.size, run)
 
 

@@ -83,15 +83,16 @@ nb::object deal_of(nb::handle lam_, i64 k, i64 p, i64 ring, nb::handle flip_, nb
   const u8* key = take_key(key_);
   check_threads(threads);
   const Tier tier = take_tier(tier_);
-  const std::vector<std::size_t> shape{lam.size, kReluWords};
-  Words out = new_words(shape);
+  std::size_t size = 0;
+  check(relu_bytes(lam.size, ring, size));
+  Bytes out = new_bytes(size);
   Status status;
   {
     nb::gil_scoped_release release;
     status = relu_deal(tier, threads, {k, p}, ring, lam.size, lam.data, flip.data, key, nonce, out.get());
   }
   check(status);
-  return to_numpy(std::move(out), shape);
+  return to_numpy(std::move(out), size);
 }
 
 nb::object client_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::bytes key_, u64 nonce, i64 below,
@@ -112,19 +113,20 @@ nb::object client_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::byt
   return to_numpy(std::move(out), opened.shape);
 }
 
-nb::object server_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::handle words_, i64 below, i64 above,
-                     int threads, std::string_view tier_) {
+nb::object server_of(nb::handle opened_, i64 k, i64 p, nb::handle dhat_, nb::handle words_, i64 ring, i64 below,
+                     i64 above, int threads, std::string_view tier_) {
   const auto opened = take<u64>(opened_, "opened", 1);
   const auto dhat = take_bits(dhat_, "dhat", opened.size);
-  const auto words = take<u64>(words_, "words", 2);
-  same_shape(words.shape, {opened.size, kReluWords}, "words");
+  std::size_t size = 0;
+  check(relu_bytes(opened.size, ring, size));
+  const auto words = take_bytes(words_, "words", size);
   check_threads(threads);
   static_cast<void>(take_tier(tier_));
   Words out = new_words(opened.shape);
   Status status;
   {
     nb::gil_scoped_release release;
-    status = relu_server(threads, {k, p}, {below, above}, opened.size, opened.data, dhat.data, words.data, out.get());
+    status = relu_server(threads, {k, p}, {below, above}, ring, opened.size, opened.data, dhat.data, words.data, out.get());
   }
   check(status);
   return to_numpy(std::move(out), opened.shape);
@@ -145,7 +147,7 @@ void bind_fss(nb::module_& m) {
   m.def("relu_client", client_of, nb::arg("opened"), nb::arg("k"), nb::arg("p"), nb::arg("dhat"), nb::arg("key"),
         nb::arg("nonce"), nb::arg("below") = 0, nb::arg("above") = 1, nb::kw_only(), threads, tier);
   m.def("relu_server", server_of, nb::arg("opened"), nb::arg("k"), nb::arg("p"), nb::arg("dhat"), nb::arg("words"),
-        nb::arg("below") = 0, nb::arg("above") = 1, nb::kw_only(), threads, tier);
+        nb::arg("ring"), nb::arg("below") = 0, nb::arg("above") = 1, nb::kw_only(), threads, tier);
 }
 
 }  // namespace tacit::bind

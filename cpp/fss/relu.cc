@@ -3,11 +3,12 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "prg/aes.h"
+#include "ring/pack.h"
 
 namespace tacit {
 namespace {
 
-constexpr std::size_t kChunk = 64;          // elements whose shares stay in the first-level cache
+constexpr std::size_t kChunk = 64;          // elements; their shares stay in the first-level cache and fill whole bytes
 constexpr std::size_t kStreamWords = 8;     // of the stream for each element: whole blocks, five words used
 constexpr std::size_t kStreamBlocks = kStreamWords / 2;
 constexpr double kNsPerElement = 5;
@@ -39,15 +40,21 @@ u64 share_of(const Opened& opened, const Slopes& slopes, u64 constant, u64 flipp
   return (static_cast<u64>(slopes.above) - below) * positive + below * (constant - tag);
 }
 
-// Calls run(first, count) for all chunks of [0, n); `scratch` words are its own and wiped at the end.
+// Calls run(first, count, scratch) for all chunks of [0, n); `scratch` words are its own and wiped at the end.
 template <class Run>
 void by_chunks(int threads, std::size_t n, const Run& run) {
-  share(workers_for(threads, n, static_cast<double>(n) * kNsPerElement), n,
+  const std::size_t chunks = (n + kChunk - 1) / kChunk;
+  share(workers_for(threads, chunks, static_cast<double>(n) * kNsPerElement), chunks,
         [&](int, std::size_t begin, std::size_t end) {
           u64 scratch[kChunk * kStreamWords];
-          for (std::size_t i = begin; i < end; i += kChunk) run(i, std::min(kChunk, end - i), scratch);
+          for (std::size_t i = begin; i < end; ++i) run(i * kChunk, std::min(kChunk, n - i * kChunk), scratch);
           wipe(scratch, sizeof scratch);
         });
+}
+
+// Where the words of a chunk begin.
+std::size_t place_of(std::size_t first, i64 ring) {
+  return first * kReluWords * static_cast<std::size_t>(ring) / 8;
 }
 
 }  // namespace
@@ -58,8 +65,15 @@ Status check_relu(const ReluShape& shape) {
   return ok();
 }
 
+Status relu_bytes(std::size_t n, i64 ring, std::size_t& out) {
+  std::size_t words = 0;
+  if (ring < 1 || ring > 64) return invalid("ring must be between 1 and 64 bits");
+  if (!product({n, kReluWords}, words)) return invalid("n elements are more than memory can hold");
+  return packed_bytes(words, ring, out);
+}
+
 Status relu_deal(Tier tier, int threads, const ReluShape& shape, i64 ring, std::size_t n, const u64* lam,
-                 const u8* flip, const u8 key[16], u64 nonce, u64* out) {
+                 const u8* flip, const u8 key[16], u64 nonce, u8* out) {
   if (Status bad = check_relu(shape); !bad) return bad;
   if (ring < 1 || ring > 64) return invalid("ring must be between 1 and 64 bits");
   const PrgKernels& prg = prg_kernels(tier);
@@ -68,15 +82,16 @@ Status relu_deal(Tier tier, int threads, const ReluShape& shape, i64 ring, std::
   const auto unused = static_cast<unsigned>(64 - shape.bits);
   by_chunks(threads, n, [&](std::size_t first, std::size_t count, u64* shares) {
     prg.fill(keys, nonce, first * kStreamBlocks, count * kStreamBlocks, shares);
-    u64* to = out + first * kReluWords;
-    for (std::size_t i = 0; i < count; ++i, to += kReluWords, shares += kStreamWords) {
+    u64* to = shares;  // an element's words take the place of shares that were read before
+    for (std::size_t i = 0; i < count; ++i) {
       const u64 mask = lam[first + i];
       const u64 flipped = spread(flip, first + i);
       const u64 tags[2] = {(mask & mask_of(shape.bits)) >> shape.shift,
                            static_cast<u64>(static_cast<i64>(mask << unused) >> unused >> shape.shift)};
       const u64 values[kReluWords] = {flipped & 1, tags[0], tags[0] & flipped, tags[1], tags[1] & flipped};
-      for (std::size_t j = 0; j < kReluWords; ++j) to[j] = (values[j] - shares[j]) & mask_of(ring);
+      for (std::size_t j = 0; j < kReluWords; ++j) *to++ = values[j] - shares[kStreamWords * i + j];
     }
+    pack_run(count * kReluWords, static_cast<unsigned>(ring), shares, out + place_of(first, ring));
   });
   return ok();
 }
@@ -97,13 +112,17 @@ Status relu_client(Tier tier, int threads, const ReluShape& shape, const Slopes&
   return ok();
 }
 
-Status relu_server(int threads, const ReluShape& shape, const Slopes& slopes, std::size_t n, const u64* opened,
-                   const u8* dhat, const u64* words, u64* out) {
+Status relu_server(int threads, const ReluShape& shape, const Slopes& slopes, i64 ring, std::size_t n,
+                   const u64* opened, const u8* dhat, const u8* words, u64* out) {
   if (Status bad = check_relu(shape); !bad) return bad;
-  by_chunks(threads, n, [&](std::size_t first, std::size_t count, u64*) {
-    for (std::size_t i = first; i < first + count; ++i) {
-      const Opened o = opened_of(shape, opened[i]);
-      out[i] = share_of(o, slopes, o.centre, spread(dhat, i), words + kReluWords * i);
+  std::size_t bytes = 0;
+  if (Status bad = relu_bytes(n, ring, bytes); !bad) return bad;
+  by_chunks(threads, n, [&](std::size_t first, std::size_t count, u64* own) {
+    const std::size_t place = place_of(first, ring);
+    unpack_run(count * kReluWords, static_cast<unsigned>(ring), words + place, bytes - place, own);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Opened o = opened_of(shape, opened[first + i]);
+      out[first + i] = share_of(o, slopes, o.centre, spread(dhat, first + i), own + kReluWords * i);
     }
   });
   return ok();

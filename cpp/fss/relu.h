@@ -27,17 +27,20 @@ struct Slopes {
 
 Status check_relu(const ReluShape& shape);
 
-// out[n][5]: the five values minus the client's shares, mod 2^ring. The client's share of value j of element e is word
-// 8e + j of the stream. flip holds the bits r.
+// Bytes of the server's words for n elements; fails unless 1 <= ring <= 64.
+Status relu_bytes(std::size_t n, i64 ring, std::size_t& out);
+
+// out[relu_bytes(n, ring)]: [n][5], the five values minus the client's shares, mod 2^ring, packed as by ring/pack.h. The
+// client's share of value j of element e is word 8e + j of the stream. flip holds the bits r.
 Status relu_deal(Tier tier, int threads, const ReluShape& shape, i64 ring, std::size_t n, const u64* lam,
-                 const u8* flip, const u8 key[16], u64 nonce, u64* out);
+                 const u8* flip, const u8 key[16], u64 nonce, u8* out);
 
 // out[n]: the client's share of (below + d (above - below)) (c - tag_v). dhat holds the bits d ^ r.
 Status relu_client(Tier tier, int threads, const ReluShape& shape, const Slopes& slopes, std::size_t n, const u64* opened,
                    const u8* dhat, const u8 key[16], u64 nonce, u64* out);
 
-// out[n]: the server's share, from its words[n][5].
-Status relu_server(int threads, const ReluShape& shape, const Slopes& slopes, std::size_t n, const u64* opened,
-                   const u8* dhat, const u64* words, u64* out);
+// out[n]: the server's share, from its packed words.
+Status relu_server(int threads, const ReluShape& shape, const Slopes& slopes, i64 ring, std::size_t n,
+                   const u64* opened, const u8* dhat, const u8* words, u64* out);
 
 }  // namespace tacit

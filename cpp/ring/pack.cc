@@ -83,29 +83,24 @@ void unpack_groups(std::size_t groups, const u8* data, u64* out) {
   for (std::size_t g = 0; g < groups; ++g) unpack_group<Bits>(data + g * Bits, out + g * kGroup, Order{});
 }
 
-// One pair of loops for each width from kNarrowest to 64.
+// One pair of loops for each width.
 struct Width {
   void (*pack)(std::size_t groups, const u64* values, u8* out);
   void (*unpack)(std::size_t groups, const u8* data, u64* out);
 };
-constexpr unsigned kNarrowest = 8;
 
 template <std::size_t... I>
 constexpr std::array<Width, sizeof...(I)> all_widths(std::index_sequence<I...>) {
-  return {Width{pack_groups<kNarrowest + I>, unpack_groups<kNarrowest + I>}...};
+  return {Width{pack_groups<1 + I>, unpack_groups<1 + I>}...};
 }
-constexpr auto kWidths = all_widths(std::make_index_sequence<64 - kNarrowest + 1>{});
+constexpr auto kWidths = all_widths(std::make_index_sequence<64>{});
 
-// Whole groups that are followed by 8 bytes of the stream or more: what the loops above may take.
+// Whole groups after which 16 bytes of the stream follow: what the loops above may take, since each of them reaches up
+// to 8 bytes beyond its own.
 std::size_t safe_groups(std::size_t count, unsigned bits) {
   const std::size_t groups = count / kGroup;
-  return bits < kNarrowest || groups < 2 ? 0 : groups - 1;
-}
-
-void pack_stream(std::size_t count, unsigned bits, const u64* values, u8* out) {
-  const std::size_t groups = safe_groups(count, bits);
-  if (groups > 0) kWidths[bits - kNarrowest].pack(groups, values, out);
-  pack_bits(count - groups * kGroup, bits, values + groups * kGroup, out + groups * bits);
+  const std::size_t left = (16 + bits - 1) / bits;
+  return groups > left ? groups - left : 0;
 }
 
 // Value i alone, from whichever bytes there are.
@@ -117,13 +112,19 @@ u64 value_at(std::size_t i, unsigned bits, const u8* data, std::size_t size) {
   return static_cast<u64>(word >> shift) & mask_of(bits);
 }
 
-void unpack_stream(std::size_t count, unsigned bits, const u8* data, std::size_t size, u64* out) {
+}  // namespace
+
+void pack_run(std::size_t count, unsigned bits, const u64* values, u8* out) {
   const std::size_t groups = safe_groups(count, bits);
-  if (groups > 0) kWidths[bits - kNarrowest].unpack(groups, data, out);
-  for (std::size_t i = groups * kGroup; i < count; ++i) out[i] = value_at(i, bits, data, size);
+  if (groups > 0) kWidths[bits - 1].pack(groups, values, out);
+  pack_bits(count - groups * kGroup, bits, values + groups * kGroup, out + groups * bits);
 }
 
-}  // namespace
+void unpack_run(std::size_t count, unsigned bits, const u8* data, std::size_t size, u64* out) {
+  const std::size_t groups = safe_groups(count, bits);
+  if (groups > 0) kWidths[bits - 1].unpack(groups, data, out);
+  for (std::size_t i = groups * kGroup; i < count; ++i) out[i] = value_at(i, bits, data, size);
+}
 
 Status packed_bytes(std::size_t count, i64 bits, std::size_t& out) {
   if (bits < 1 || bits > 64) return invalid("bits must be between 1 and 64");
@@ -136,7 +137,7 @@ void pack(int threads, std::size_t count, unsigned bits, const u64* values, u8* 
   const std::size_t groups = (count + kGroup - 1) / kGroup;
   share(workers_for(threads, groups, static_cast<double>(count)), groups, [&](int, std::size_t begin, std::size_t end) {
     const std::size_t first = begin * kGroup;
-    pack_stream(std::min(end * kGroup, count) - first, bits, values + first, out + begin * bits);
+    pack_run(std::min(end * kGroup, count) - first, bits, values + first, out + begin * bits);
   });
 }
 
@@ -149,7 +150,7 @@ Status unpack(int threads, std::size_t count, unsigned bits, const u8* data, std
   share(workers_for(threads, groups, static_cast<double>(count)), groups, [&](int, std::size_t begin, std::size_t end) {
     const std::size_t first = begin * kGroup;
     const std::size_t from = begin * bits;
-    unpack_stream(std::min(end * kGroup, count) - first, bits, data + from, size - from, out + first);
+    unpack_run(std::min(end * kGroup, count) - first, bits, data + from, size - from, out + first);
   });
   return ok();
 }

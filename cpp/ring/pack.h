@@ -16,4 +16,8 @@ void pack(int threads, std::size_t count, unsigned bits, const u64* values, u8* 
 // The inverse; fails when a padding bit is set.
 Status unpack(int threads, std::size_t count, unsigned bits, const u8* data, std::size_t size, u64* out);
 
+// The same by one thread. `size` bytes of data may be read.
+void pack_run(std::size_t count, unsigned bits, const u64* values, u8* out);
+void unpack_run(std::size_t count, unsigned bits, const u8* data, std::size_t size, u64* out);
+
 }  // namespace tacit

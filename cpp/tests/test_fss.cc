@@ -116,14 +116,14 @@ void relu(Checks& checks, Tier tier, int threads, ReluShape shape, std::size_t n
     flip[i / 8] |= static_cast<u8>((coins[i] & 1) << (i % 8));
     dhat[i / 8] |= static_cast<u8>(((coins[i] & 1) ^ (y[i] >= 0 ? 1 : 0)) << (i % 8));
   }
-  Vector words(kReluWords * n);
+  Bytes words(kReluWords * n * 8);
   Vector client(n);
   Vector server(n);
   checks.that(bool(relu_deal(tier, threads, shape, 64, n, lam.data(), flip.data(), kKeys[0], 9, words.data())),
               "relu_deal runs");
   checks.that(bool(relu_client(tier, threads, shape, {0, 1}, n, opened.data(), dhat.data(), kKeys[0], 9, client.data())),
               "relu_client runs");
-  checks.that(bool(relu_server(threads, shape, {0, 1}, n, opened.data(), dhat.data(), words.data(), server.data())),
+  checks.that(bool(relu_server(threads, shape, {0, 1}, 64, n, opened.data(), dhat.data(), words.data(), server.data())),
               "relu_server runs");
   bool right = true;
   for (std::size_t i = 0; i < n; ++i) {

@@ -89,7 +89,7 @@ def relu_deal(
     *,
     threads: int = 1,
     tier: str = "",
-) -> NDArray[uint64]: ...
+) -> NDArray[uint8]: ...
 def relu_client(
     opened: NDArray[uint64],
     k: int,
@@ -108,7 +108,8 @@ def relu_server(
     k: int,
     p: int,
     dhat: NDArray[uint8],
-    words: NDArray[uint64],
+    words: NDArray[uint8],
+    ring: int,
     below: int = 0,
     above: int = 1,
     *,

@@ -246,9 +246,11 @@ def test_relu_against_integers(tier: str, opening: tuple[int, int], ring: int, n
     flip, dhat = words(2, n, seed=seed + 2) & np.uint64(1)
     opened = np.array([(v + a + (1 << (k - 2))) % (1 << 64) for v, a in zip(y, lam.tolist(), strict=True)], np.uint64)
     dealt = native.relu_deal(lam, k, p, ring, packed(flip), KEYS[0], 9, tier=tier)
-    assert dealt.tolist() == slow_words(lam.tolist(), k, p, ring, flip.tolist(), 9)
+    assert native.unpack(dealt, ring, 5 * n).reshape(n, 5).tolist() == slow_words(
+        lam.tolist(), k, p, ring, flip.tolist(), 9
+    )
     client = native.relu_client(opened, k, p, packed(dhat), KEYS[0], 9, tier=tier)
-    server = native.relu_server(opened, k, p, packed(dhat), dealt, tier=tier)
+    server = native.relu_server(opened, k, p, packed(dhat), dealt, ring, tier=tier)
     for e, v in enumerate(y):
         keep = int(flip[e] ^ dhat[e])
         wanted = {keep * ((v >> p) + more) % (1 << ring) for more in (0, 1)}
@@ -271,7 +273,7 @@ def test_sign_and_relu_of_a_whole_small_ring(tier: str, k: int, p: int) -> None:
     dhat = np.uint64(1) ^ X >> top ^ lam >> top ^ r ^ shares[0] ^ shares[1]
     dealt = native.relu_deal(lam, k, p, 40, packed(r), KEYS[0], 3, tier=tier)
     out = native.relu_client(opened, k, p, packed(dhat), KEYS[0], 3, tier=tier)
-    out = low(out + native.relu_server(opened, k, p, packed(dhat), dealt, tier=tier), 40).astype(np.int64)
+    out = low(out + native.relu_server(opened, k, p, packed(dhat), dealt, 40, tier=tier), 40).astype(np.int64)
     more = out - np.where(y >= 0, y >> p, 0)
     assert set(more.tolist()) == ({0} if p == 0 else {0, 1})
     assert not more[y < 0].any()
@@ -283,13 +285,13 @@ def test_relu_threads_change_nothing(tier: str) -> None:
     lam, bits = words(n), packed(words(n, seed=1) & np.uint64(1))
     dealt = native.relu_deal(lam, 40, 12, 64, bits, KEYS[0], 1, tier=tier)
     client = native.relu_client(lam, 40, 12, bits, KEYS[0], 1, tier=tier)
-    server = native.relu_server(lam, 40, 12, bits, dealt, tier=tier)
+    server = native.relu_server(lam, 40, 12, bits, dealt, 64, tier=tier)
     assert np.array_equal(dealt, native.relu_deal(lam, 40, 12, 64, bits, KEYS[0], 1, tier=tier, threads=3))
     assert np.array_equal(client, native.relu_client(lam, 40, 12, bits, KEYS[0], 1, tier=tier, threads=3))
-    assert np.array_equal(server, native.relu_server(lam, 40, 12, bits, dealt, tier=tier, threads=3))
+    assert np.array_equal(server, native.relu_server(lam, 40, 12, bits, dealt, 64, tier=tier, threads=3))
 
 
-A, CW, W5 = words(9), keygen(words(9), 31), words(9, 5)
+A, CW, W5 = words(9), keygen(words(9), 31), np.zeros(9 * 5 * 5, np.uint8)
 BITS, LOOSE = np.zeros(2, np.uint8), np.array([0, 2], np.uint8)
 
 
@@ -331,11 +333,12 @@ BITS, LOOSE = np.zeros(2, np.uint8), np.array([0, 2], np.uint8)
         (lambda: native.relu_client(A, 65, 12, BITS, KEYS[0], 0), ValueError, "k must be between 3 and 64"),
         (lambda: native.relu_client(A, 40, 12, LOOSE, KEYS[0], 0), ValueError, "dhat has padding bits"),
         (lambda: native.relu_client(A, 40, 12, BITS, KEYS[0][1:], 0), ValueError, "key must be 16 bytes"),
-        (lambda: native.relu_server(A, 40, 39, BITS, W5), ValueError, "p must be between 0 and k - 2"),
-        (lambda: native.relu_server(A, 40, 12, BITS, words(9, 4)), ValueError, "words must have shape"),
-        (lambda: native.relu_server(A, 40, 12, BITS, words(8, 5)), ValueError, "words must have shape"),
-        (lambda: native.relu_server(A, 40, 12, BITS, W5, tier="x"), ValueError, "tier"),
-        (lambda: native.relu_server(A, 40, 12, BITS, W5, threads=0), ValueError, "threads"),
+        (lambda: native.relu_server(A, 40, 39, BITS, W5, 40), ValueError, "p must be between 0 and k - 2"),
+        (lambda: native.relu_server(A, 40, 12, BITS, W5[:-1], 40), ValueError, "words must be 225 bytes, not 224"),
+        (lambda: native.relu_server(A, 40, 12, BITS, W5, 41), ValueError, "words must be 231 bytes, not 225"),
+        (lambda: native.relu_server(A, 40, 12, BITS, W5, 0), ValueError, "ring must be between 1 and 64"),
+        (lambda: native.relu_server(A, 40, 12, BITS, W5, 40, tier="x"), ValueError, "tier"),
+        (lambda: native.relu_server(A, 40, 12, BITS, W5, 40, threads=0), ValueError, "threads"),
     ],
 )
 def test_refusals(call: object, error: type[Exception], says: str | None) -> None:

@@ -71,10 +71,8 @@ def choose(
 
 
 def _within(ring: int) -> list[tuple[int, int]]:
-    """What to try in a ring that was asked for: as many bits for activations as are left to weights, beside five of
-    range, then fewer.
-    """
-    most = max(10, min(16, (ring - 6) // 2))
+    """What to try in a ring that was asked for: as many bits for activations as for weights, then fewer."""
+    most = Policy(ring=ring).settled().input_bits
     return [(ring, bits) for bits in range(most, max(most - 4, 8), -1)]
 
 

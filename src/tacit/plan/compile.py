@@ -79,8 +79,9 @@ def plan_graph(
     measured: Mapping[str, Any] | None = None,
 ) -> Plan:
     """The Plan of `graph`; `bounds` and `seen` are magnitudes by node id, `data_hash` names the calibration data and
-    `measured` says how the precision was chosen. The policy's input_bits are settled, not 0.
+    `measured` says how the precision was chosen; a policy that leaves it open is settled without a measurement.
     """
+    policy = policy.settled()
     placed = place(graph, policy, bounds, seen)
     settings = {
         "trust": policy.trust,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -111,6 +111,14 @@ class Policy(_FromToml):
             raise InvalidInput(f'policy.rounding must be "stochastic" or "exact", not {self.rounding!r}')
         if not isinstance(self.reveal, str) or not re.fullmatch(r"values|argmax|top[1-9][0-9]?", self.reveal):
             raise InvalidInput(f'policy.reveal must be "values", "argmax" or "top5" and the like, not {self.reveal!r}')
+
+    def settled(self) -> Policy:
+        """The same with input_bits chosen, where no data says what fewer would cost: the finest, 16, or as many as a
+        ring that is asked for leaves beside weights and five bits of range.
+        """
+        if self.input_bits:
+            return self
+        return replace(self, input_bits=max(10, min(16, (self.ring - 6) // 2)) if self.ring else 16)
 
     @property
     def labels(self) -> int:

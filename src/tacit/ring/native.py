@@ -233,12 +233,13 @@ def dpf_less(
 
 def relu_deal(
     lam: Words, k: int, p: int, ring: int, flip: Bytes, key: bytes, nonce: int, *, threads: int = 1, tier: str = ""
-) -> Words:
+) -> Bytes:
     """The server's shares mod 2^ring of what `relu_client` and `relu_server` need; the client's are the stream itself.
 
     For masks lam of (n,) and secret bits r, packed into the ceil(n / 8) bytes of `flip`: the values r, tag_0, tag_0 r,
     tag_1 and tag_1 r with the tags of `powers`, as integers, less the client's share: word 8 e + j of the stream of
-    (key, nonce) for value j of element e. 3 <= k <= 64, 0 <= p <= k - 2, 1 <= ring <= 64. Gives (n, 5).
+    (key, nonce) for value j of element e. 3 <= k <= 64, 0 <= p <= k - 2, 1 <= ring <= 64. Gives (n, 5),
+    packed to `ring` bits.
     """
     return _native.relu_deal(lam, k, p, ring, flip, key, nonce, threads=threads, tier=tier)
 
@@ -270,7 +271,8 @@ def relu_server(
     k: int,
     p: int,
     dhat: Bytes,
-    words: Words,
+    words: Bytes,
+    ring: int,
     below: int = 0,
     above: int = 1,
     *,
@@ -278,4 +280,4 @@ def relu_server(
     tier: str = "",
 ) -> Words:
     """The server's share of what `relu_client` describes, from its `relu_deal` of (n, 5). Gives (n,)."""
-    return _native.relu_server(opened, k, p, dhat, words, below, above, threads=threads, tier=tier)
+    return _native.relu_server(opened, k, p, dhat, words, ring, below, above, threads=threads, tier=tier)

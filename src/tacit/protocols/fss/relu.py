@@ -58,8 +58,7 @@ class SelectWords(Demand):
         mask_value, hidden = given[0].reshape(-1), given[1].reshape(-1)
         key, nonce = seeds.of(CLIENT).key, (labels.SELECT << 32) | self.site
         packed = bits.pack(hidden, 1, threads=threads)
-        words = native.relu_deal(mask_value, self.ring, self.shift, self.out, packed, key, nonce, threads=threads)
-        return bits.pack(words, self.out, threads=threads)
+        return native.relu_deal(mask_value, self.ring, self.shift, self.out, packed, key, nonce, threads=threads)
 
 
 def _out(s: Session, opened: Wire, hidden: Wire) -> Wire:
@@ -98,9 +97,8 @@ def select(s: Session, opened: Share, hidden: Share) -> Share:
         key, nonce = s.stream(CLIENT, labels.SELECT)
         part = native.relu_client(*args, key, nonce, below, above, threads=s.threads)
     else:
-        raw = s.take(demand.label, demand.stored(SERVER))
-        words = bits.unpack(np.frombuffer(raw, np.uint8), demand.out, (demand.count, _WORDS), threads=s.threads)
-        part = native.relu_server(*args, words, below, above, threads=s.threads)
+        words = np.frombuffer(s.take(demand.label, demand.stored(SERVER)), np.uint8)
+        part = native.relu_server(*args, words, demand.out, below, above, threads=s.threads)
     return Share(wire, part.reshape(wire.shape))
 
 
