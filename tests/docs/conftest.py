@@ -50,7 +50,9 @@ class Model:
 def compiled(graph: Graph, xs: list[Floats], **policy: Any) -> Model:
     """The model of a graph of any number of inputs."""
     batch = xs[0] if len(xs) == 1 else tuple(xs)
-    return Model(graph, xs, tacit.compile(graph, batch, calibration=[batch], policy=tacit.Policy(**policy)))
+    return Model(
+        graph, xs, tacit.compile(graph, batch, calibration=[batch], policy=tacit.Policy(**{"input_bits": 16, **policy}))
+    )
 
 
 def broad_net() -> tuple[Graph, list[Floats]]:

@@ -247,9 +247,7 @@ def test_relu_against_integers(tier: str, opening: tuple[int, int], ring: int, n
     opened = np.array([(v + a + (1 << (k - 2))) % (1 << 64) for v, a in zip(y, lam.tolist(), strict=True)], np.uint64)
     dealt = native.relu_deal(lam, k, p, ring, packed(flip), KEYS[0], 9, tier=tier)
     dealt_words = native.unpack(dealt, ring, 5 * n).reshape(n, 5)
-    assert dealt_words.tolist() == slow_words(
-        lam.tolist(), k, p, ring, flip.tolist(), 9
-    )
+    assert dealt_words.tolist() == slow_words(lam.tolist(), k, p, ring, flip.tolist(), 9)
     client = native.relu_client(opened, k, p, packed(dhat), KEYS[0], 9, tier=tier)
     server = native.relu_server(opened, k, p, packed(dhat), dealt, ring, tier=tier)
     for e, v in enumerate(y):

@@ -40,7 +40,8 @@ def compile_model(
     if not batches:
         raise InvalidInput("calibration holds no batch; give at least one")
     seen = ranges(graph, batches)
-    if policy.ranges == "proven":
+    if policy.ranges == "proven":  # what is proven holds for the roundings of one precision
+        policy = policy.settled()
         largest = max(seen[node.id] for node in graph.inputs)
         bounds = proven_bounds(graph, 2.0 ** ceil_log2(max(largest, 2.0**-20)), policy)
     else:
