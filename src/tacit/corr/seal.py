@@ -18,6 +18,8 @@ _TAG: Final = 16
 OVERHEAD: Final = _NONCE + _TAG
 # Small enough that plaintext and ciphertext of a step stay in the second-level cache.
 _STEP: Final = 1 << 18
+# Large enough to keep a disk busy; the rate of AES is the same.
+_READ: Final = 1 << 20
 # `update_into` asks for a block less one byte of room beyond its output, although GCM never uses it.
 _SLACK: Final = 15
 
@@ -50,9 +52,9 @@ def unseal(key: bytes, label: bytes, length: int, read: Callable[[memoryview], N
     cipher.authenticate_additional_data(label)
     # numpy leaves the memory unset, where a bytearray would write it all once more.
     plain = np.empty(length + _SLACK, np.uint8).data
-    scratch = memoryview(bytearray(min(length, _STEP)))
-    for start in range(0, length, _STEP):
-        piece = scratch[: min(_STEP, length - start)]
+    scratch = memoryview(bytearray(min(length, _READ)))
+    for start in range(0, length, _READ):
+        piece = scratch[: min(_READ, length - start)]
         read(piece)
         cipher.update_into(piece, plain[start : start + len(piece) + _SLACK])
     read(memoryview(tag))

@@ -11,11 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from tacit.corr.seal import OVERHEAD, InvalidTag, seal, unseal
 from tacit.errors import StoreError
 
 __all__ = ["Draft", "Place", "Segment", "Segments", "fsync_folder", "write_all"]
+
+# Parts from this size on, in bytes, are announced to the system before they are read.
+_LARGE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ class Segments:
             raise StoreError(f"{where} is missing; erase the bundle and take another") from None
         try:
             os.lseek(opened, place.start, os.SEEK_SET)
+            if place.length >= _LARGE:  # the disk is at the next bytes while these are decrypted
+                os.posix_fadvise(opened, place.start, place.length + OVERHEAD, os.POSIX_FADV_WILLNEED)
             fill = partial(_fill, opened, where)
             return unseal(key, _label(bundle, file, place.name, place.length), place.length, fill)
         except InvalidTag:
