@@ -22,7 +22,7 @@ from tacit.secure.share import CLIENT, DEALER, SERVER
 
 __all__ = ["CORES", "THREADS", "Options", "measure"]
 
-CORES, THREADS, WARM = 2, 2, 1
+CORES, THREADS, WARM, COLD = 2, 2, 1, 2
 #: Material is made over loopback where a link would need longer than this for one bundle and the registration.
 PATIENCE_S = 60.0
 
@@ -92,10 +92,23 @@ def _online(ran: Row, subject: Subject, bill: Bill) -> Row:
     }
 
 
+def _cold(ran: Row, bill: Bill, disk_rate: float) -> Row:
+    """Seconds of runs that read their material from the disk as they go, and what the disk alone would take."""
+    material = bill.stored(CLIENT) + bill.stored(SERVER)
+    return {
+        "median": statistics.median(ran["seconds"]),
+        "least": min(ran["seconds"]),
+        "runs": ran["seconds"],
+        "bytes": material,
+        "disk_bytes_per_second": disk_rate,
+        "disk_seconds": material / disk_rate,
+    }
+
+
 def _runs(bill: Bill, options: Options) -> int:
     """Counted runs whose material fits the disk, one at least."""
     bundle = bill.stored(CLIENT) + bill.stored(SERVER)
-    return max(1, min(options.runs, options.disk // max(1, bundle) - WARM))
+    return max(1, min(options.runs, options.disk // max(1, bundle) - 2 * WARM - COLD))
 
 
 def measure(subject: Subject, link: str, options: Options) -> Row:
@@ -112,8 +125,11 @@ def measure(subject: Subject, link: str, options: Options) -> Row:
         trial = Trial(folder, folder / "plan.tacit", THREADS, CORES)
         load = machine.busy()
         first = trial.run(link if patient else "loopback", bundles=1)
-        stock = trial.run("loopback", bundles=runs + WARM)
-        ran = trial.run(link, runs=runs, warm=WARM, images=folder / "inputs.npy")
+        stock = trial.run("loopback", bundles=runs + COLD + 2 * WARM)
+        images = folder / "inputs.npy"
+        ran = trial.run(link, runs=runs, warm=WARM, images=images)
+        cold = trial.run(link, runs=COLD, warm=WARM, images=images, cold=True)
+        disk_rate = machine.disk_rate(folder)
     evaluations = subject.facts["evaluations"]
     return {
         "net": subject.name,
@@ -127,6 +143,7 @@ def measure(subject: Subject, link: str, options: Options) -> Row:
         "offline_more": _offline(stock["offline"], stock["fetches"], billed, evaluations),
         "material_bytes": {"client": bill.stored(CLIENT), "server": bill.stored(SERVER)},
         "online": _online(ran["online"], subject, bill),
+        "cold": _cold(cold["online"], bill, disk_rate),
         "predicted_seconds": bill.seconds(),
         "failure_bound": bill.failure,
     }

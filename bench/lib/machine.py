@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import ssl
+import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,6 +51,22 @@ def busy(seconds: float = 0.5) -> float:
     time.sleep(seconds)
     used, total = (b - a for a, b in zip(before, _ticks(), strict=True))
     return used / max(total, 1)
+
+
+def disk_rate(folder: Path, size: int = 1 << 30) -> float:
+    """Bytes a second that the disk under `folder` reads of a new file of `size` bytes that is not in the page cache."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        block = os.urandom(1 << 24)
+        for _ in range(size // len(block)):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        into, place, started = memoryview(bytearray(len(block))), 0, time.perf_counter()
+        while count := os.preadv(file.fileno(), [into], place):
+            place += count
+        return place / (time.perf_counter() - started)
 
 
 def _ticks() -> tuple[int, int]:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def _listen(job: Job) -> None:
     running = (
         deal(**common, quota_gib=64.0)
         if job["role"] == "dealer"
-        else serve(job["plan"], dealer=job["dealer"], **common, quota_gib=256.0)
+        else serve(job["plan"], dealer=job["dealer"], **common, **_loading(job), quota_gib=256.0)
     )
     with running:
         if isinstance(running.party, Server):
@@ -66,6 +67,19 @@ def _listen(job: Job) -> None:
                 hosted.call = None if hosted.call is None else _timed(hosted.call, lambda line: _say({"fetch": line}))
         _say({"address": running.address})
         sys.stdin.read()
+
+
+def _loading(job: Job) -> Job:
+    """How much of a bundle is loaded before its run: what is usual, or, where cold runs are measured, nothing."""
+    return {"warm_bytes": 0} if job["cold"] else {}
+
+
+def _forget(folders: list[str]) -> None:
+    """Drop the files of these folders from the page cache, so that the next to read them waits for the disk."""
+    for file in (file for folder in folders for file in Path(folder).iterdir()):
+        opened = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(opened)
 
 
 def _offline(client: Client, count: int) -> Job:
@@ -93,9 +107,10 @@ def _offline(client: Client, count: int) -> Job:
     }
 
 
-def _online(client: Client, images: Any, runs: int, warm: int, out: str) -> Job:
+def _online(client: Client, images: Any, runs: int, warm: int, out: str, cold: list[str]) -> Job:
     """`runs` predictions after `warm` that do not count; a bundle is claimed and loaded before each clock starts.
 
+    With folders `cold`, those of both parties' material, it is claimed, not loaded, and not in the page cache either.
     The outputs of those that count go to the file `out`.
     """
     seconds, claims, outputs, change = [], [], [], None
@@ -103,6 +118,7 @@ def _online(client: Client, images: Any, runs: int, warm: int, out: str) -> Job:
         started = time.perf_counter()
         client.ready()
         claims.append(time.perf_counter() - started)
+        _forget(cold)
         before = client.channel.meter.snapshot()
         outputs.append(client.predict(images[number % len(images)][None], prepare=False))
         seconds.append(client.spent.seconds)
@@ -118,10 +134,10 @@ def _online(client: Client, images: Any, runs: int, warm: int, out: str) -> Job:
 
 def _query(job: Job) -> None:
     address, names = job["address"], ("home", "dealer", "threads", "link")
-    with connect(address, **{name: job[name] for name in names}, quota_gib=256.0) as client:
+    with connect(address, **{name: job[name] for name in names}, **_loading(job), quota_gib=256.0) as client:
         made = _offline(client, job["bundles"]) if job["bundles"] else None
         images = np.load(job["images"]) if job["runs"] else None
-        ran = _online(client, images, job["runs"], job["warm"], job["outputs"]) if job["runs"] else None
+        ran = _online(client, images, job["runs"], job["warm"], job["outputs"], job["cold"]) if job["runs"] else None
     _say({"offline": made, "online": ran})
 
 

@@ -117,13 +117,26 @@ def _online(results: Results) -> Iterator[str]:
             head = ("net", "policy", "k", "link", *_ONLINE)
             yield from _table(head, [_online_row(row) for row in rows], 4)
     yield (
-        "\nk lists the rings of the plan; least is the fastest run; predicted is what the bill says with this "
-        "machine's measured rates; nRMSE and class are over simulated runs of several inputs where there are more of "
-        "these than of predictions; PyTorch is one plain inference with one thread, in ms."
+        "\nk lists the rings of the plan; least is the fastest run; cold runs read both parties' material from the disk "
+        "as they go, and disk alone is what reading it takes at the rate measured there; predicted is what the bill says "
+        "with this machine's measured rates; nRMSE and class are over simulated runs of several inputs where there are "
+        "more of these than of predictions; PyTorch is one plain inference with one thread, in ms."
     )
 
 
-_ONLINE = ("ms", "least", "predicted", "steps", "MB up", "MB down", "nRMSE", "same class", "PyTorch")
+_ONLINE = (
+    "ms",
+    "least",
+    "cold",
+    "disk alone",
+    "predicted",
+    "steps",
+    "MB up",
+    "MB down",
+    "nRMSE",
+    "same class",
+    "PyTorch",
+)
 _KINDS = (("relu", "ReLU"), ("quartic", "Quartic"))
 
 
@@ -133,13 +146,23 @@ def _rings(row: Row) -> str:
 
 def _online_row(row: Row) -> tuple[object, ...]:
     o = row["online"]
-    times = (_ms(o["median"]), _ms(o["least"]), _ms(row["predicted_seconds"]))
+    cold = row.get("cold") or {"median": None, "disk_seconds": None}
+    times = (_ms(o["median"]), _ms(o["least"]), _ms(cold["median"]), _ms(cold["disk_seconds"]))
     sizes = (_mb(o["bytes_client"]), _mb(o["bytes_server"]))
     accuracy = row.get("accuracy") or {**o, "inputs": len(o["runs"])}
     same = f"{accuracy['argmax_equal']} of {accuracy['inputs']}"
     plain = _ms(row["plain_torch_seconds"]["1"])
     named = (row["net"], row["policy"], _rings(row), row["link"])
-    return (*named, *times, o["one_way_steps"], *sizes, f"{accuracy['nrmse']:.1e}", same, plain)
+    return (
+        *named,
+        *times,
+        _ms(row["predicted_seconds"]),
+        o["one_way_steps"],
+        *sizes,
+        f"{accuracy['nrmse']:.1e}",
+        same,
+        plain,
+    )
 
 
 def _offline(results: Results) -> Iterator[str]:

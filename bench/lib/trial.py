@@ -49,15 +49,27 @@ class Trial:
             for peer in sorted(set(names) - enrolled - {home}):
                 keys.enrol(self.folder / home, self.folder / peer / "certificate.pem", peer)
 
-    def run(self, link: str, *, bundles: int = 0, runs: int = 0, warm: int = 0, images: Path | None = None) -> Job:
+    def run(
+        self,
+        link: str,
+        *,
+        bundles: int = 0,
+        runs: int = 0,
+        warm: int = 0,
+        images: Path | None = None,
+        cold: bool = False,
+    ) -> Job:
         """Make `bundles` ready, then predict `warm + runs` times, all over `link`; the client's figures.
+
+        `cold` runs read their material from the disk while they go; others find it in memory.
 
         "offline" and "online" are what `party.py` measures, "online" with the "outputs" of the runs that count as an
         array; "fetches" are the server's visits to the dealer. Raises TrialFailed, TimeoutError.
         """
         fetches: list[Job] = []
         outputs = self.folder / "outputs.npy"
-        common = {"threads": self.threads, "cores": self.cores, "link": link}
+        folders = [str(self.folder / name / "store" / "segments") for name in ("client", "server")] if cold else []
+        common = {"threads": self.threads, "cores": self.cores, "link": link, "cold": folders}
         with self._listener({"role": "dealer", **common}, fetches) as dealer:
             server = {"role": "server", "dealer": dealer, "plan": str(self.plan), **common}
             with self._listener(server, fetches) as address:

@@ -45,7 +45,9 @@ def test_quartic_over_loopback(load: Load, tmp_path: Path) -> None:
     assert row["online"]["nrmse"] < 1e-3
     assert row["online"]["as_billed"]
     assert row["offline"]["as_billed"]
-    assert row["offline_more"]["count"] == 3
+    assert row["offline_more"]["count"] == 6
+    assert len(row["cold"]["runs"]) == 2
+    assert row["cold"]["bytes"] == sum(row["material_bytes"].values())
     assert row["relus"] == 0
     assert not list(tmp_path.iterdir())
 
