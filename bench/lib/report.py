@@ -117,10 +117,10 @@ def _online(results: Results) -> Iterator[str]:
             head = ("net", "policy", "k", "link", *_ONLINE)
             yield from _table(head, [_online_row(row) for row in rows], 4)
     yield (
-        "\nk lists the rings of the plan; least is the fastest run; cold runs read both parties' material from the disk "
-        "as they go, and disk alone is what reading it takes at the rate measured there; predicted is what the bill says "
-        "with this machine's measured rates; nRMSE and class are over simulated runs of several inputs where there are "
-        "more of these than of predictions; PyTorch is one plain inference with one thread, in ms."
+        "\nk lists the rings of the plan; least is the fastest run; cold runs read both parties' material from the "
+        "disk as they go, and disk alone is what reading it takes at the rate measured there; predicted is what the "
+        "bill says with this machine's measured rates; nRMSE and class are over simulated runs of several inputs "
+        "where there are more of these than of predictions; PyTorch is one plain inference with one thread, in ms."
     )
 
 
