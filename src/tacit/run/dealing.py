@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tacit.corr.bundle import Seeds
 from tacit.corr.store import Intake, Store
 from tacit.errors import PeerError
@@ -125,8 +128,13 @@ class _Receiver:
     parts: Sequence[tuple[str, int]]
     intake: Intake
     came: Came
+    _room: NDArray[np.uint8] = field(init=False, repr=False)
     _waiting: int = 0
     _waiting_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        # One part after the other lies here: fresh memory for each would cost more than receiving it.
+        self._room = np.empty(max((size for _, size in self.parts), default=0), np.uint8)
 
     def take(self, check: Callable[[Bundle], None]) -> bytes:
         """Receive and store one bundle, whose head must pass `check`; returns its id."""
@@ -142,7 +150,8 @@ class _Receiver:
         Seed(seed)  # its form is checked here
         self._keep(SEED_PART, seed)
         for label, size in self.parts:
-            self._keep(label, self.channel.recv_data(size))
+            self.channel.recv_data_into(self._room[:size])
+            self._keep(label, self._room[:size])
         self.channel.meter.phase("handshake")
         self._waiting += 1
         if self._waiting >= _GROUP or self._waiting_bytes >= _GROUP_BYTES:
