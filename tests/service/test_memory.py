@@ -19,7 +19,7 @@ from tacit.secure.share import CLIENT, SERVER
 from tacit.testing.graphs import Sketch, plan_for, policy_for
 
 CHILD = Path(__file__).with_name("memory_party.py")
-LAYERS, WIDTH = 9, 300_000
+LAYERS, WIDTH = 9, 800_000
 #: Values of one layer in 64-bit words, and what the allocator keeps, beside parts.
 OVERHEAD = 128 << 20
 
