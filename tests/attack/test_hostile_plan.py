@@ -102,6 +102,49 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def product_plan() -> Data:
+    """mask, mask, open, open, mul, reveal."""
+    s = Sketch(1)
+    made = plan_for(s.graph(s.op("mul", s.input(2, 3), s.input(2, 3))), policy_for("dealer"), s.values())
+    assert [step.op for step in made.steps] == ["mask", "mask", "open", "open", "mul", "reveal"]
+    data: Data = json.loads(made.canonical())
+    return data
+
+
+PRODUCTS: dict[str, Change] = {
+    "a product of what is not opened": field(4, "inputs", [0, 1]),
+    "a product of one opened value and one that is not": field(4, "inputs", [2, 1]),
+    "a product of one value": field(4, "inputs", [2]),
+    "a product of three values": field(4, "inputs", [2, 3, 2]),
+    "a product of matrices that do not fit": field(4, "op", "matmul"),
+    "a product of shapes that do not fit": lambda d: d["inputs"]["1"].__setitem__("shape", [3, 3]),
+    "a product of values in two rings": lambda d: (d["inputs"]["1"].__setitem__("ring", 64), attr(1, "ring", 64)(d)),
+    "a product with a number of another gate's": attr(4, "ring", 40),
+    "a product without a protocol for it": field(4, "protocol", "masked"),
+    "an opened value revealed beside its product": field(5, "inputs", [2]),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_refused(name: str) -> None:
+    data = product_plan()
+    PRODUCTS[name](data)
+    with pytest.raises(InvalidFile):
+        plan_from_json(as_json(data), "a hostile plan")
+
+
+def test_a_product_of_what_a_knot_was_taken_off_is_refused() -> None:
+    """Its mask is that of an opening, but it is not an opening: nobody could say which half is whose."""
+    data = product_plan()
+    fan = {"op": "fan", "inputs": [2], "attrs": {"knots": ["1"]}, "protocol": "fss", "node": "x", "weights": {}}
+    fans = [fan, {**fan, "inputs": [3]}]
+    product, reveal = data["steps"][4:]
+    data["steps"][4:] = [*fans, {**product, "inputs": [4, 5]}, {**reveal, "inputs": [6]}]
+    data["ranges"]["7"] = data["ranges"].pop("5")
+    with pytest.raises(InvalidFile, match="differences from knots"):
+        plan_from_json(as_json(data), "a hostile plan")
+
+
 def as_json(data: Data) -> bytes:
     return json.dumps(data).encode()
 

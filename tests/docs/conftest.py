@@ -65,7 +65,12 @@ def broad_net() -> tuple[Graph, list[Floats]]:
     z = s.op("bias", s.op("permute", z, attrs={"order": [0, 2, 3, 1]}), value=s.rng.normal(0, 0.3, (5, 4)))
     z = s.poly(z, ("1/5", "1", "1/3"))
     mean = s.op("mean", z, attrs={"axes": [1, 2], "keepdims": False})
-    return s.graph(s.linear(mean, 3), s.op("lift", s.linear(z, 2), attrs={"by": "4"})), s.values()
+    lifted = s.op("lift", s.linear(z, 2), attrs={"by": "4"})
+    each = s.op("mul", z, s.op("reshape", mean, attrs={"shape": [1, 1, 1, 4]}))
+    turned = s.op("permute", z, attrs={"order": [0, 1, 3, 2]})
+    gram = s.op("matmul", turned, z, attrs={"inner": s.shape(z)[2]})
+    wide = s.op("expand", s.op("reshape", mean, attrs={"shape": [1, 1, 4]}), attrs={"shape": [1, 3, 4]})
+    return s.graph(s.linear(mean, 3), lifted, each, gram, wide), s.values()
 
 
 def gated_net() -> tuple[Graph, list[Floats]]:

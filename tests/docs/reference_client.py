@@ -11,7 +11,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from reference_gates import Gate, Parts, fanned, gates, group
-from reference_numbers import Plan, Step, Words, encode, evaluate, local, mask, numbers, pack, product, signed, unpack
+from reference_numbers import (
+    PRODUCTS,
+    Plan,
+    Step,
+    Words,
+    encode,
+    evaluate,
+    local,
+    mask,
+    numbers,
+    pack,
+    product,
+    signed,
+    unpack,
+)
+from reference_products import crossed
 from reference_wire import Wire
 
 __all__ = ["Bundle", "Client"]
@@ -120,7 +135,7 @@ class Client:
         part = bundle.presets
         for step in self.plan.steps:
             given = [part[i] for i in step.inputs]
-            if step.op in ("mask", "poly", "remask") or step.site in self.gates:
+            if step.op in ("mask", "poly", "remask", *PRODUCTS) or step.site in self.gates:
                 part[step.site] = mask(bundle.seed, 1, step.site, step.shape, step.k)
             elif step.site in bundle.products:
                 answer = product(step.op, step.attrs, given[0], self.differences[step.site])
@@ -164,6 +179,10 @@ class Client:
                 n, k = len(step.attrs["coeffs"]) - 1, self.plan.steps[step.inputs[0]].k
                 shares = numbers(bundle.seed, step.site, preset.size * 2 * n)
                 out = evaluate(step, opened[step.inputs[0]], k, shares, server=False)
+                self.server.send_data(pack(out - preset, step.k))
+            elif step.op in PRODUCTS:
+                share = mask(bundle.seed, 16, step.site, step.shape, step.k)
+                out = crossed(self.plan, step, 0, bundle.seed, [opened[i] for i in step.inputs], share)
                 self.server.send_data(pack(out - preset, step.k))
             elif step.op == "reveal":
                 outputs.append(self._revealed(step, step.attrs["drop"], preset))

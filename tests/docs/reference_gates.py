@@ -12,6 +12,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 from reference_numbers import Plan, Step, Words, correction_bytes, mask, pack, packed_size, stream, unpack
+from reference_products import products
 
 __all__ = ["Gate", "Parts", "fanned", "gates", "group"]
 
@@ -323,6 +324,7 @@ def group(plan: Plan) -> int:
     material += sum(step.size for step in plan.steps if step.op in ("open", "remask", "reveal"))
     material += sum(correction_bytes(step) for step in plan.steps if step.op == "poly")
     material += sum(sum(gate.sizes(rank).values()) for gate in gates(plan).values() for rank in (CLIENT, SERVER))
+    material += sum(step.size for step in products(plan).values())
     return max(1, min(64, (1 << 28) // material))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "LINEAR",
+    "PRODUCTS",
     "Plan",
     "Step",
     "Words",
@@ -33,12 +34,14 @@ __all__ = [
     "signed",
     "stream",
     "tags",
+    "times",
     "unpack",
 ]
 
 Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 LINEAR = ("linear", "conv", "affine")
+PRODUCTS = ("mul", "matmul")
 TWO_64, TWO_128 = 1 << 64, 1 << 128
 
 
@@ -170,6 +173,10 @@ class Plan:
         if op in ("fan", "relu", "step", "ranks", "labels"):
             return {**result, **_gated(op, attrs, x)}
         zeros = [np.zeros(operand.shape, np.uint64) for operand in operands]
+        if op in PRODUCTS:
+            x, y = operands
+            assert (x.preset, y.preset, y.k) == ("opened", "opened", x.k)
+            return {**result, "shape": times(op, *zeros).shape, "scale": x.scale * y.scale, "preset": "dealt"}
         if op in LINEAR:
             out = product(op, attrs, zeros[0], np.zeros(step["weights"]["weight"], np.uint64))
             scale = x.scale * Fraction(attrs["weight_scale"])
@@ -225,6 +232,11 @@ def product(op: str, attrs: dict[str, Any], x: Words, weight: Words) -> Words:
     return _conv(attrs, x, weight)
 
 
+def times(op: str, x: Words, y: Words) -> Words:
+    """The product of two values, mod 2^64."""
+    return x * y if op == "mul" else np.matmul(x, y)
+
+
 def along(values: Words, axis: int, rank: int) -> Words:
     """A vector shaped to broadcast along an axis."""
     return values.reshape([-1 if i == axis else 1 for i in range(rank)])
@@ -269,6 +281,7 @@ _LOCAL: dict[str, Callable[[dict[str, Any], Sequence[Words]], Words]] = {
     "sub": lambda attrs, parts: parts[0] - parts[1],
     "reshape": lambda attrs, parts: parts[0].reshape(attrs["shape"]),
     "permute": lambda attrs, parts: parts[0].transpose(attrs["order"]),
+    "expand": lambda attrs, parts: np.broadcast_to(parts[0], attrs["shape"]),
     "pad": lambda attrs, parts: np.pad(parts[0], list(zip(attrs["before"], attrs["after"], strict=True))),
     "concat": lambda attrs, parts: np.concatenate(parts, attrs["axis"]),
     "take": lambda attrs, parts: parts[0].take(attrs["index"], attrs["axis"]),

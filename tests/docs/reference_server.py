@@ -14,6 +14,7 @@ from reference_client import answer_whole
 from reference_gates import Parts, fanned, gates, group
 from reference_numbers import (
     LINEAR,
+    PRODUCTS,
     Plan,
     Words,
     along,
@@ -26,6 +27,7 @@ from reference_numbers import (
     product,
     unpack,
 )
+from reference_products import crossed
 from reference_wire import Wire
 
 __all__ = ["Bundle", "Server", "integers"]
@@ -36,12 +38,13 @@ Tensors = Mapping[tuple[int, str], Words]
 
 @dataclass
 class Bundle:
-    """The server's material of one run: the corrections of each `poly`, the parts of each gate, and once it is primed,
-    the client's frames.
+    """The server's material of one run: the corrections of each `poly` and product, the parts of each gate, and once
+    it is primed, the client's frames.
     """
 
     seed: bytes = field(repr=False)
     corrections: dict[int, list[int]] = field(default_factory=dict, repr=False)
+    shares: dict[int, Words] = field(default_factory=dict, repr=False)
     parts: dict[int, Parts] = field(default_factory=dict, repr=False)
     frames: dict[int, Words] = field(default_factory=dict, repr=False)
     state: str = "dealt"
@@ -102,6 +105,8 @@ class Server:
             for step in self.plan.steps:
                 if step.op == "poly":
                     held.corrections[step.site] = _numbers(dealer.receive_data(correction_bytes(step)))
+                elif step.op in PRODUCTS:
+                    held.shares[step.site] = unpack(dealer.receive_data(step.size), step.k, step.shape)
                 elif step.site in self.gates:
                     sizes = self.gates[step.site].sizes(1)
                     held.parts[step.site] = {name: dealer.receive_data(size) for name, size in sizes.items()}
@@ -201,6 +206,9 @@ class Server:
                 part[step.site] = given[0] + np.uint64(round(Fraction(step.attrs["value"]) * step.scale) % (1 << 64))
             elif step.site in self.gates:
                 out = self._gated(client, held, step.site, given[0])
+                part[step.site] = out + unpack(client.receive_data(step.size), step.k, step.shape)
+            elif step.op in PRODUCTS:
+                out = crossed(self.plan, step, 1, held.seed, given, held.shares[step.site])
                 part[step.site] = out + unpack(client.receive_data(step.size), step.k, step.shape)
             elif step.op == "poly":
                 k = self.plan.steps[step.inputs[0]].k

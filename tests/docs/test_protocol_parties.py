@@ -236,7 +236,7 @@ def test_what_the_dealer_makes(plain: House, name: str, request: pytest.FixtureR
     presets: dict[int, Any] = {}
     for step in plan.steps:
         given = [presets.get(i) for i in step.inputs]
-        if step.op in ("mask", "poly", "remask") or step.site in server.gates:
+        if step.op in ("mask", "poly", "remask", *numbers.PRODUCTS) or step.site in server.gates:
             presets[step.site] = numbers.mask(mine.seed, 1, step.site, step.shape, step.k)
         elif step.preset == "dealt":
             moved = [g for g in given if g is not None]
@@ -247,15 +247,19 @@ def test_what_the_dealer_makes(plain: House, name: str, request: pytest.FixtureR
             assert np.array_equal(u & np.uint64((1 << step.k) - 1), mine.products[step.site])
         if step.op == "poly":
             assert theirs.corrections[step.site] == corrections(plan, step, mine.seed, theirs.seed)
+        if step.op in numbers.PRODUCTS:
+            masks = [opening_mask(plan, step, mine.seed, theirs.seed, number) for number in (0, 1)]
+            z = numbers.times(step.op, *masks) - numbers.mask(mine.seed, 16, step.site, step.shape, step.k)
+            assert np.array_equal(z & np.uint64((1 << step.k) - 1), theirs.shares[step.site])
         if step.site in server.gates:
             lam = opening_mask(plan, step, mine.seed, theirs.seed)
             parts = server.gates[step.site].deal(mine.seed, theirs.seed, lam)
             assert parts == (mine.parts[step.site], theirs.parts[step.site])
 
 
-def opening_mask(plan: numbers.Plan, step: numbers.Step, client: bytes, server: bytes) -> Any:
-    """λ mod 2^k of the opened operand, from both seeds."""
-    operand = opening = plan.steps[step.inputs[0]]
+def opening_mask(plan: numbers.Plan, step: numbers.Step, client: bytes, server: bytes, number: int = 0) -> Any:
+    """λ mod 2^k of an opened operand, from both seeds."""
+    operand = opening = plan.steps[step.inputs[number]]
     if operand.op == "fan":
         opening = plan.steps[operand.inputs[0]]
     seeds = ((2, client), (3, server))

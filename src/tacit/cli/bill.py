@@ -39,7 +39,7 @@ def command(
 
     - `plan`, `trust`, `link`, `batch`: digest, who is trusted, the line, examples in one run;
     - `layers`: a list with `layer`, `ops`, `ring`, `online_steps`, `bytes` (by phase and sender), `stored_bytes`,
-      `macs`, `activations`, `failure_bound`, `predicted_seconds`;
+      `macs`, `client_macs`, `activations`, `failure_bound`, `predicted_seconds`;
     - `phases`: `register`, `deal`, `prime`, `online`, each with `bytes_from_client`, `..._server`, `..._dealer`;
     - `online_steps`, `round_trips`, `stored_bytes_client`, `stored_bytes_server`, `failure_bound`,
       `predicted_seconds`: of the whole run;

@@ -80,10 +80,9 @@ class Builder:
 
         Raises Refused.
         """
-        nodes, ends, unfused = fuse(list(self._nodes.values()), [value.id for value in outputs], self._weights)
-        self._refusals += [refusal for refusal in unfused if refusal not in self._refusals]
         if self._refusals:
             raise Refused(self._refusals)
+        nodes, ends = fuse(list(self._nodes.values()), [value.id for value in outputs], self._weights)
         nodes, ends = pool_first(nodes, ends)
         nodes, ends, weights = fold(nodes, ends, self._weights)
         used = {key for node in nodes for key in node.weights.values()}

@@ -9,7 +9,6 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from tacit.errors import Refusal
 from tacit.ir import Node
 from tacit.ops.poly import MAX_DEGREE, coefficients
 
@@ -28,10 +27,8 @@ class _Form:
     coeffs: Coeffs
 
 
-def fuse(
-    nodes: Sequence[Node], outputs: Sequence[str], weights: dict[str, Array]
-) -> tuple[list[Node], list[str], list[Refusal]]:
-    """The live nodes with polynomials fused, the outputs' ids, and a refusal per remaining product.
+def fuse(nodes: Sequence[Node], outputs: Sequence[str], weights: dict[str, Array]) -> tuple[list[Node], list[str]]:
+    """The live nodes with polynomials fused, and the outputs' ids. Products that are no polynomial stay as they are.
 
     A polynomial of degree 1 becomes `scale` and `bias` nodes (whose constants are added to `weights`) or, when it is x
     itself, nothing. Inputs are kept even if unused.
@@ -48,8 +45,7 @@ def fuse(
             written = list(_written(node, forms[node.id], ends, weights, by_id))
             ends[node.id] = written[-1].id if written else ends[forms[node.id].root]
             fused += written
-    refusals = [_refusal(node, by_id) for node in fused if node.op == "mul"]
-    return fused, [ends[output] for output in outputs], refusals
+    return fused, [ends[output] for output in outputs]
 
 
 def _form(node: Node, forms: Mapping[str, _Form]) -> _Form:
@@ -145,33 +141,3 @@ def _written(
         key = _free(f"{node.id}.value", weights)
         weights[key] = np.array(float(constant))
         yield replace(node, op="bias", inputs=(root,), attrs={}, weights={"value": key})
-
-
-def _refusal(node: Node, by_id: Mapping[str, Node]) -> Refusal:
-    """Why a product of two activations is refused, with the likely cause when both are functions of one activation."""
-    left, right = (_origins(i, by_id) for i in node.inputs)
-    if left & right:
-        what = "a product of two functions of one activation that do not form a polynomial with public coefficients"
-        advice = (
-            f"Polynomials need degree {MAX_DEGREE} or less and coefficients that are Python numbers: trained tensors "
-            "are the owner's secret, so write their values as floats, which clients see, or use one factor per channel."
-        )
-        return Refusal("replace", node.source, what, advice)
-    what = "a product of two different activations"
-    return Refusal(
-        "not yet", node.source, what, "Two secrets need the fss protocol's triples; scale by constants instead."
-    )
-
-
-def _origins(node_id: str, by_id: Mapping[str, Node]) -> set[str]:
-    """The node and everything that it is an element-wise function of."""
-    found: set[str] = set()
-    pending = [node_id]
-    while pending:
-        current = pending.pop()
-        found.add(current)
-        # a fused node's inputs were rewritten, so the walk follows the nodes as they came
-        node = by_id.get(current)
-        if node is not None and node.op in ("poly", "affine", "bias", "add", "sub", "mul"):
-            pending += node.inputs
-    return found

@@ -40,13 +40,6 @@ def _cast(x: Any, *, to: int, saturate: int = 1, round_mode: str = "up") -> Valu
     return _copy(x, dtype=to)
 
 
-def _expand(given: Any, size: Any, implicit: bool = False) -> Value:
-    x = needs_value(given, "an expansion's input")
-    if tuple(d if s == -1 else s for s, d in zip(size, x.shape, strict=False)) != x.shape or len(size) != len(x.shape):
-        raise Unsupported("not yet", f"a broadcast of {x.shape} to {tuple(size)}", "Concatenate copies instead.")
-    return x
-
-
 PASSING: Mapping[str, Adapter] = {
     "aten.alias.default": _same,
     "aten.clone.default": _same,
@@ -60,7 +53,6 @@ PASSING: Mapping[str, Adapter] = {
     "aten.feature_alpha_dropout.default": _dropout,
     "aten._to_copy.default": _copy,
     "aten.to.dtype": _copy,
-    "aten.expand.default": _expand,
     "Identity": _same,
     "Dropout": _onnx_dropout,
     "Cast": _cast,
@@ -135,9 +127,9 @@ _REASONS: tuple[Reason, ...] = (
     (
         "not yet",
         "a product of two activations",
-        "Two secrets need the fss protocol's triples; only constant factors are taken.",
+        "Write it with multiplications and matmul, which are taken.",
         """
-        bmm baddbmm einsum scaled_dot_product_attention dot outer Einsum Attention
+        baddbmm einsum scaled_dot_product_attention dot outer Einsum Attention
         """,
     ),
     (

@@ -24,13 +24,17 @@ __all__ = [
     "Step",
     "Unsupported",
     "Value",
+    "alike",
     "flat_channels",
     "literal",
+    "matrix_product",
     "needs_constant",
     "needs_value",
     "offset_by",
     "polynomial",
+    "same_rank",
     "scaled_by",
+    "with_rank",
     "wrap_axis",
 ]
 
@@ -160,6 +164,41 @@ def offset_by(x: Value | Step, shape: tuple[int, ...], summand: object) -> Step:
             "Expand the activation in the model first.",
         )
     return Step("bias", (x,), {}, {"value": value})
+
+
+def with_rank(x: Value, rank: int) -> Value | Step:
+    """x with axes of size 1 put before its own, until it has `rank` of them."""
+    sizes: list[Attr] = [*(1,) * (rank - len(x.shape)), *x.shape]
+    return x if len(sizes) == len(x.shape) else Step("reshape", (x,), {"shape": sizes})
+
+
+def same_rank(x: Value, y: Value) -> tuple[Value | Step, Value | Step]:
+    """Both with as many axes as the one that has more, as broadcasting reads them."""
+    rank = max(len(x.shape), len(y.shape))
+    return with_rank(x, rank), with_rank(y, rank)
+
+
+def alike(x: Value, y: Value) -> tuple[Value | Step, Value | Step]:
+    """Both repeated to the shape that broadcasting gives them. Raises Unsupported when there is none."""
+    try:
+        shape = np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        raise Unsupported("never", f"arrays of shapes {x.shape} and {y.shape} together", "Correct the model.") from None
+    sizes: list[Attr] = list(shape)
+
+    def repeated(v: Value) -> Value | Step:
+        return v if v.shape == shape else Step("expand", (with_rank(v, len(shape)),), {"shape": sizes})
+
+    return repeated(x), repeated(y)
+
+
+def matrix_product(x: object, y: object) -> Step:
+    """The matrix product of two activations of two axes or more. Raises Unsupported."""
+    left, right = (needs_value(factor, "a factor of a product of matrices") for factor in (x, y))
+    if min(len(left.shape), len(right.shape)) < 2:
+        what = f"a product of matrices of shapes {left.shape} and {right.shape}"
+        raise Unsupported("not yet", what, "Give vectors a second axis.")
+    return Step("matmul", same_rank(left, right), {"inner": left.shape[-1]})
 
 
 def wrap_axis(axis: int, rank: int) -> int:

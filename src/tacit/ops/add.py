@@ -6,7 +6,7 @@ from typing import Any
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
-from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_constant, offset_by, polynomial
+from tacit.ir.source import Constant, Step, Unsupported, Value, alike, literal, needs_constant, offset_by, polynomial
 from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
@@ -44,11 +44,8 @@ def _add(x: Any, y: Any, *, alpha: Any = 1) -> Step:
     if times is None:
         raise Unsupported("not yet", "a sum with a trained factor", "Multiply before adding.")
     if isinstance(x, Value) and isinstance(y, Value):
-        if x.shape != y.shape:
-            raise Unsupported(
-                "not yet", f"a broadcast sum of {x.shape} and {y.shape}", "Expand the smaller one in the model."
-            )
-        return Step("add", (x, y if times == 1 else polynomial(y, 0, times)))
+        first, second = alike(x, y)
+        return Step("add", (first, second if times == 1 else polynomial(second, 0, times)))
     value, other = (x, y) if isinstance(x, Value) else (y, x)
     left: Value | Step = polynomial(value, 0, times) if value is y and times != 1 else value
     number = literal(other)

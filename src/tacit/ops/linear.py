@@ -8,8 +8,8 @@ import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, weight_shape
-from tacit.ir.graph import Node
-from tacit.ir.source import Constant, Step, Unsupported, Value, offset_by
+from tacit.ir.graph import Attr, Node
+from tacit.ir.source import Constant, Step, Unsupported, Value, matrix_product, offset_by
 from tacit.secure import basis
 from tacit.secure.placer import Placer
 from tacit.secure.session import Session
@@ -56,8 +56,8 @@ def _linear(x: Value | Constant, weight: Constant | Value, bias: Constant | Valu
     if not isinstance(x, Value) or not isinstance(weight, Constant) or isinstance(bias, Value):
         raise Unsupported(
             "not yet",
-            "a matrix product of two activations",
-            "Only products with constant weights on the right are taken; two secrets need the fss protocol's triples.",
+            "a linear layer whose weights or bias are not constant",
+            "Write products of two activations as matmul, with constant weights on the right where there are any.",
         )
     if len(x.shape) < 2 or weight.array.ndim != 2:
         raise Unsupported(
@@ -86,7 +86,19 @@ def _scaled(x: Constant | Value | None, factor: float) -> Constant | Value | Non
 
 
 def _matmul(x: Value | Constant, weight: Value | Constant) -> Step:
+    if isinstance(x, Value) and isinstance(weight, Value):
+        return matrix_product(x, weight)
+    if isinstance(x, Constant) and isinstance(weight, Value) and min(x.array.ndim, len(weight.shape)) >= 2:
+        return _before(x, weight)
     return _linear(x, _transposed(weight))
+
+
+def _before(weight: Constant, x: Value) -> Step:
+    """weight @ x: the linear layer along the last axis but one."""
+    last = len(x.shape) - 1
+    order: list[Attr] = [*range(last - 1), last, last - 1]
+    turned = Step("permute", (x,), {"order": order})
+    return Step("permute", (Step("linear", (turned,), {}, {"weight": weight}),), {"order": order})
 
 
 def _addmm(

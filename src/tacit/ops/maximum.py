@@ -9,7 +9,7 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
 from tacit.ir.graph import Node
-from tacit.ir.source import Step, Unsupported, Value, literal, needs_value, polynomial
+from tacit.ir.source import Step, Unsupported, Value, alike, literal, needs_value, polynomial
 from tacit.secure.placer import Placer
 
 __all__ = ["aten", "bound", "clear", "onnx", "place", "shape"]
@@ -51,14 +51,15 @@ def _bounded(x: Any, y: Any, end: str) -> Step:
 
 def _maximum(x: Any, y: Any) -> Step:
     if isinstance(x, Value) and isinstance(y, Value):
-        return Step("maximum", (x, y))
+        return Step("maximum", alike(x, y))
     return _bounded(x, y, "low")
 
 
 def _minimum(x: Any, y: Any) -> Step:
     """min(x, y) = -max(-x, -y)."""
     if isinstance(x, Value) and isinstance(y, Value):
-        return polynomial(Step("maximum", (polynomial(x, 0, -1), polynomial(y, 0, -1))), 0, -1)
+        left, right = alike(x, y)
+        return polynomial(Step("maximum", (polynomial(left, 0, -1), polynomial(right, 0, -1))), 0, -1)
     return _bounded(x, y, "high")
 
 

@@ -1,4 +1,4 @@
-"""mul: the product of two activations; importers fuse squares and the like into `poly` and refuse what remains."""
+"""mul: the product of two activations, element by element; importers fuse squares and the like into `poly`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,34 @@ from typing import Any
 
 import numpy as np
 
-from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
-from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_constant, polynomial, scaled_by
+from tacit.ir.graph import Node
+from tacit.ir.source import (
+    Constant,
+    Step,
+    Unsupported,
+    Value,
+    literal,
+    needs_constant,
+    polynomial,
+    same_rank,
+    scaled_by,
+)
+from tacit.secure import basis
+from tacit.secure.multiply import out_shape
+from tacit.secure.placer import Placer
+from tacit.secure.session import Session
+from tacit.secure.share import Share
 
-__all__ = ["aten", "clear", "onnx", "shape"]
+__all__ = ["aten", "bound", "clear", "lower", "onnx", "place", "shape", "words"]
+
+#: What a protocol must have beyond the words that all share.
+words = ("times",)
 
 
 def shape(attrs: Attrs, x: Shape, y: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
-    """The shape of both. Raises InvalidInput when they differ."""
-    if x != y:
-        raise InvalidInput(f"a product needs equal shapes, not {x} and {y}")
-    return x
+    """The shape of both, where sizes of 1 are repeated. Raises InvalidInput when they do not fit."""
+    return out_shape("mul", x, y)
 
 
 def clear(attrs: Attrs, weights: Weights, x: Doubles, y: Doubles) -> Doubles:
@@ -25,15 +41,25 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles, y: Doubles) -> Doubles:
     return x * y
 
 
+def lower(s: Session, x: Share, y: Share) -> Share:
+    """The exact product of the opened operands, at the product of their scales."""
+    return basis.times(s, x, y)
+
+
+def place(p: Placer, node: Node, sites: list[int]) -> int:
+    """The operands opened, and one product: what is repeated is opened once."""
+    x, y = p.factors(sites, node)
+    return p.emit("mul", (x, y), node.id, {})
+
+
+def bound(attrs: Attrs, weights: Weights, x: float, y: float) -> float:
+    """The product of the bounds."""
+    return x * y
+
+
 def _mul(x: Any, y: Any) -> Step:
     if isinstance(x, Value) and isinstance(y, Value):
-        if x.shape != y.shape:
-            raise Unsupported(
-                "not yet",
-                f"a product of two activations of shapes {x.shape} and {y.shape}",
-                "Two secrets need the fss protocol's triples; scale by constants instead.",
-            )
-        return Step("mul", (x, y))
+        return Step("mul", same_rank(x, y))
     value, other = (x, y) if isinstance(x, Value) else (y, x)
     number = literal(other)
     return scaled_by(value, other) if number is None else polynomial(value, 0, number)

@@ -7,7 +7,18 @@ from typing import Any
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
-from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value, literal, needs_constant, offset_by, polynomial
+from tacit.ir.source import (
+    Adapter,
+    Constant,
+    Step,
+    Unsupported,
+    Value,
+    alike,
+    literal,
+    needs_constant,
+    offset_by,
+    polynomial,
+)
 from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
@@ -45,11 +56,8 @@ def _sub(x: Any, y: Any, *, alpha: Any = 1) -> Step:
     if times is None:
         raise Unsupported("not yet", "a difference with a trained factor", "Multiply before subtracting.")
     if isinstance(x, Value) and isinstance(y, Value):
-        if x.shape != y.shape:
-            raise Unsupported(
-                "not yet", f"a broadcast difference of {x.shape} and {y.shape}", "Expand the smaller one in the model."
-            )
-        return Step("sub", (x, y if times == 1 else polynomial(y, 0, times)))
+        first, second = alike(x, y)
+        return Step("sub", (first, second if times == 1 else polynomial(second, 0, times)))
     if isinstance(x, Value):
         number = literal(y)
         if number is not None:

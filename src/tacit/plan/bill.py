@@ -38,6 +38,7 @@ class Row:
     evaluations: int
     failure: float
     steps: int
+    client_macs: int = 0
 
     def sent(self, phase: Phase, rank: int) -> int:
         """Bytes that `rank` sends in `phase`."""
@@ -95,7 +96,7 @@ class Bill:
         online = [m for row in chosen for m in row.messages if m.phase == "online"]
         total = sum(m.bytes for m in online)
         work = self.rates.compute(
-            macs=sum(r.macs for r in chosen),
+            macs=sum(r.macs + r.client_macs for r in chosen),
             evaluations=sum(r.evaluations for r in chosen),
             wire_bytes=total,
             messages=len(online),
@@ -148,6 +149,7 @@ class Bill:
             "bytes": {f"{p}_{_NAMES[r]}": row.sent(p, r) for p in PHASES for r in (CLIENT, SERVER, DEALER)},
             "stored_bytes": sum(row.stored),
             "macs": row.macs,
+            "client_macs": row.client_macs,
             "activations": row.evaluations,
             "failure_bound": row.failure,
             "predicted_seconds": self.seconds([row]),
@@ -161,7 +163,8 @@ def _row(node: str, parts: list[tuple[Step, Cost]], ring: int) -> Row:
     stored = (kept[CLIENT] + waiting[CLIENT], kept[SERVER] + waiting[SERVER])
     ops = "+".join(dict.fromkeys(step.op for step, _ in parts))
     sites = len({step.site for step, _ in parts})
-    return Row(node, ops, ring, total.messages, stored, total.macs, total.evaluations, total.failure, sites)
+    macs, of_client = total.macs, total.client_macs
+    return Row(node, ops, ring, total.messages, stored, macs, total.evaluations, total.failure, sites, of_client)
 
 
 _SEEDS = Row(

@@ -13,6 +13,7 @@ from tacit.errors import InvalidFile, InvalidInput
 from tacit.ir.attrs import fraction
 from tacit.plan.gates import GATES, check_form, check_gate
 from tacit.plan.plan import walk_wires
+from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Wire
 
@@ -120,7 +121,7 @@ def _check_operands(step: Step, sources: list[Step], operands: list[Wire]) -> No
     """An opened value is for evaluations alone, its differences from knots are for gates, and what was revealed is for
     nobody else.
     """
-    allowed = ("opened",) if step.op in ("poly", "fan", *GATES) else ("dealt", "derived")
+    allowed = ("opened",) if step.op in ("poly", "fan", *GATES, *PRODUCTS) else ("dealt", "derived")
     for wire in operands:
         if wire.preset not in allowed:
             raise InvalidFile(f"it cannot read a value that is {wire.preset}")

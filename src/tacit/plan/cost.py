@@ -18,7 +18,7 @@ class Rates:
 
     The defaults are those of two cores of a Zen 4 processor with AVX-512.
 
-    macs          multiply-accumulates of the server's linear layers, weights out of cache
+    macs          multiply-accumulates of linear layers and products, the operands out of cache
     evaluations   activations evaluated by one party (degree 4), with the copies and sums around them
     wire_bytes    bytes packed, encrypted, sent, received and unpacked
     draws         mask words expanded from a seed

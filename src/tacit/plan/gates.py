@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from tacit.errors import InvalidFile
+from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Step
 from tacit.secure.share import Wire
 
@@ -27,6 +28,7 @@ _ATTRS = {
     "step": _COUNT,
     "ranks": _COUNT | {"items"},
     "labels": _COUNT,
+    **dict.fromkeys(PRODUCTS, frozenset[str]()),
 }
 #: Which steps each reads.
 _SOURCES = {"fan": ("open",), "ranks": ("open",), "labels": ("fan",)}
@@ -38,7 +40,9 @@ def check_form(step: Step) -> None:
         return
     attrs = step.attrs
     if attrs.keys() != _ATTRS[step.op]:
-        raise InvalidFile(f"its attributes are not {', '.join(sorted(_ATTRS[step.op]))}")
+        raise InvalidFile(f"its attributes are not {', '.join(sorted(_ATTRS[step.op])) or 'none'}")
+    if step.op in PRODUCTS:
+        return
     if step.op == "fan":
         knots = attrs["knots"]
         if not isinstance(knots, list) or not 1 <= len(knots) <= MAX_KNOTS:

@@ -15,6 +15,7 @@ from tacit.ir.graph import Graph, Node
 from tacit.plan.fixed import Fitted, ceil_log2, fit_polynomial
 from tacit.plan.plan import run_step
 from tacit.plan.policy import RINGS, Policy
+from tacit.plan.products import factors
 from tacit.plan.rings import assign_rings, spare_bits
 from tacit.secure.protocol import load_protocol
 from tacit.secure.session import Session, Step
@@ -128,6 +129,10 @@ class Placement:
         opened = self.once("open", site, node)
         self.limits[opened] = max(bound, self.limits.get(opened, 0.0))
         return opened
+
+    def factors(self, sites: list[int], node: Node) -> list[int]:
+        """See `Placer.factors`."""
+        return factors(self, sites, node)
 
     def sign_bits(self, scale: Fraction, bound: float, *, exact: bool = False) -> list[int]:
         """The bits [low, high) of an opened value at `scale` below `bound` that a sign test looks at.

@@ -10,6 +10,7 @@ from tacit import ops
 from tacit.errors import Refusal, Refused
 from tacit.plan.fixed import ceil_log2
 from tacit.plan.policy import RINGS
+from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Step
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def spare_bits(p: Placement, ring: int = 0) -> dict[str, int]:
     depth: list[int] = []
     for step in p.steps:
         inner = [depth[i] for i in step.inputs if segment[i] == segment[step.site]]
-        depth.append(max(inner, default=0) + (step.op in LINEAR))
+        # Scales multiply in a product, so that bits given to either operand add up.
+        depth.append((sum(inner) if step.op in PRODUCTS else max(inner, default=0)) + (step.op in LINEAR))
     deepest: dict[int, int] = {}
     for step in p.steps:
         deepest[segment[step.site]] = max(deepest.get(segment[step.site], 1), depth[step.site])

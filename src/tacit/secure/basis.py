@@ -28,6 +28,7 @@ __all__ = [
     "reveal",
     "scaled",
     "step",
+    "times",
 ]
 
 #: The names under which a protocol's table holds them.
@@ -46,6 +47,7 @@ WORDS = (
     "step",
     "ranks",
     "labels",
+    "times",
     "reveal",
 )
 
@@ -120,6 +122,11 @@ def ranks(s: Session, opened: Share) -> Share:
 def labels(s: Session, opened: Share) -> Share:
     """The indices of the first ranks from opened ranks less 1, 2, ..., masked afresh."""
     return s.protocol.kernels["labels"](s, opened)
+
+
+def times(s: Session, x: Share, y: Share) -> Share:
+    """The product of two opened values, elementwise or of matrices by the step's name, masked afresh."""
+    return s.protocol.kernels["times"](s, x, y)
 
 
 def reveal(s: Session, x: Share) -> Share:

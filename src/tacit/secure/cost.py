@@ -32,8 +32,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one leaf kernel costs. `macs` are multiply-accumulates of the server's linear work, `evaluations` are
-    activations evaluated (by each party), `failure` bounds the probability that this step is grossly wrong."""
+    """What one leaf kernel costs. `macs` are multiply-accumulates of the server's work, `client_macs` of the client's,
+    `evaluations` are activations evaluated (by each party), `failure` bounds the probability that this step is
+    grossly wrong.
+    """
 
     messages: tuple[Message, ...] = ()
     demands: tuple[Demand, ...] = ()
@@ -41,6 +43,7 @@ class Cost:
     evaluations: int = 0
     failure: float = 0.0
     kept: tuple[tuple[int, int], ...] = field(default=())  # (rank, bytes) stored by priming
+    client_macs: int = 0
 
     @staticmethod
     def dealt(demands: Iterable[Demand]) -> Cost:
@@ -57,4 +60,5 @@ class Cost:
             self.evaluations + other.evaluations,
             self.failure + other.failure,
             self.kept + other.kept,
+            self.client_macs + other.client_macs,
         )

@@ -46,6 +46,9 @@ class Placer(Protocol):
     def opened(self, site: int, node: str, source: str, bound: float) -> int:
         """`site`, whose magnitude stays below `bound`, opened once for all who need it."""
 
+    def factors(self, sites: list[int], node: Node) -> list[int]:
+        """The operands of a product of two secrets, opened; truncated before where that is needed or cheaper."""
+
     def linear(self, node: Node, site: int) -> int:
         """The product with the server's weights."""
 

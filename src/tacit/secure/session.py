@@ -16,10 +16,11 @@ from tacit.errors import InvalidInput, PeerError, StoreError
 from tacit.net.channel import Channel
 from tacit.ring import bits
 from tacit.ring.native import Tensor
+from tacit.secure import labels
 from tacit.secure.cost import Cost
 from tacit.secure.kernel import Leaf
 from tacit.secure.protocol import Protocol
-from tacit.secure.share import Share, Wire, Words
+from tacit.secure.share import CLIENT, Share, Wire, Words
 
 __all__ = ["Reading", "Session", "Step"]
 
@@ -97,6 +98,16 @@ class Session:
         """Key and nonce of the same stream, for kernels that expand it themselves."""
         self._once(owner, domain)
         return self.seeds.of(owner).key, (domain << 32) | self.step.site
+
+    def recall_opening(self, site: int, wire: Wire) -> Words:
+        """This party's half of the mask of the opening at `site`, which this step reads as `wire`, drawn once more.
+
+        Several steps may: what each computes with it stays with this party or leaves under a mask of its own.
+        """
+        if site not in self.step.inputs:
+            raise RuntimeError(f"step {self.step.site} asked for the mask of step {site}, which it does not read")
+        domain = labels.OPEN_CLIENT if self.rank == CLIENT else labels.OPEN_SERVER
+        return self.seeds.of(self.rank).uniform(domain, site, wire.shape, wire.ring, threads=self.threads)
 
     def _once(self, owner: int, domain: int) -> None:
         use = (owner, domain, self.step.site)

@@ -31,6 +31,7 @@ PROTOCOL = Protocol(
         "step": kernels.step,
         "ranks": kernels.ranks,
         "labels": kernels.labels,
+        "times": kernels.times,
         "reveal": kernels.reveal,
     },
 )

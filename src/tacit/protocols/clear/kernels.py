@@ -14,6 +14,7 @@ from tacit.ring.tensor import centered
 from tacit.secure import bilinear
 from tacit.secure.cost import Cost, Message
 from tacit.secure.kernel import kernel
+from tacit.secure.multiply import macs, multiply, out_shape
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
@@ -31,6 +32,7 @@ __all__ = [
     "relu",
     "reveal",
     "step",
+    "times",
 ]
 
 
@@ -236,6 +238,27 @@ def labels(s: Session, opened: Share) -> Share:
     first = centered(opened.require(), opened.wire.ring)[0] + 1
     order = np.argsort(first, axis=-1, kind="stable")[..., : wire.shape[-1]]
     return Share(wire, np.ascontiguousarray(order.astype(np.uint64)))
+
+
+def _times_out(s: Session, x: Wire, y: Wire) -> Wire:
+    return Wire(out_shape(s.step.op, x.shape, y.shape), x.ring, x.scale * y.scale, "dealt")
+
+
+def _times_cost(s: Session, x: Wire, y: Wire) -> Cost:
+    return Cost(macs=macs(s.step.op, x.shape, y.shape))
+
+
+def _times_ahead(s: Session, x: Share, y: Share) -> Share:
+    return Share(_times_out(s, x.wire, y.wire))
+
+
+@kernel("times", out=_times_out, cost=_times_cost, deal=_times_ahead, prime=_times_ahead)
+def times(s: Session, x: Share, y: Share) -> Share:
+    """x·y, elementwise or of matrices."""
+    wire = _times_out(s, x.wire, y.wire)
+    if s.rank == CLIENT:
+        return Share(wire)
+    return Share(wire, multiply(s.step.op, x.require(), y.require(), wire.ring, threads=s.threads))
 
 
 def _reveal_out(s: Session, y: Wire) -> Wire:

@@ -2,6 +2,7 @@
 
 from tacit.protocols.fss.bit import labels_of, ranks, step
 from tacit.protocols.fss.relu import fan, relu
+from tacit.protocols.fss.times import times
 from tacit.secure import hub
 from tacit.secure.linear import product
 from tacit.secure.opening import open_masked
@@ -38,6 +39,7 @@ PROTOCOL = Protocol(
         "step": step,
         "ranks": ranks,
         "labels": labels_of,
+        "times": times,
         "reveal": hub.reveal,
     },
 )
