@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures every figure of docs/benchmarks.md anew, on a machine that does nothing else, and writes the page:
-# `sh bench/all.sh`. Started again after an interruption, it goes on where it was. PYTHON is the interpreter, PEERS the
-# folder of the peers' scripts, PEERS_HOME that of their environments.
+# `sh bench/all.sh`; it takes some hours on two cores. Started again after an interruption, it goes on where it was.
+# PYTHON is the interpreter, PEERS the folder of the peers' scripts, PEERS_HOME that of their environments.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}

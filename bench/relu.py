@@ -55,7 +55,7 @@ def one_layer(count: int, name: str, *, relu: bool = True) -> Plan:
     """
     asked = POLICIES[name]
     fine, weights = FRACTIONS[int(asked["ring"])]
-    policy = Policy(input_bits=fine, weight_bits=weights, **asked)  # type: ignore[arg-type]
+    policy = Policy(**{**asked, "input_bits": fine, "weight_bits": weights})  # type: ignore[arg-type]
     nodes = [Node("x", "input", (), (1, count)), Node("y", "affine", ("x",), (1, count), {"axis": 0}, {"gain": "one"})]
     if relu:
         nodes.append(Node("z", "relu", ("y",), (1, count)))

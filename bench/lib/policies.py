@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from tacit.errors import Refused
 from tacit.ir.graph import Graph
-from tacit.plan.compile import plan_graph
-from tacit.plan.plan import Plan
+from tacit.plan.place import Placement, place
 from tacit.plan.policy import Policy
 
 __all__ = ["POLICIES", "fitted", "named"]
@@ -21,9 +20,9 @@ POLICIES: dict[str, dict[str, float | str]] = {
     "ring32": {"ring": 32, "margin": 2.0},
     "exact32": {"ring": 32, "margin": 2.0, "window": "exact"},
     "windowed": {"ring": 32, "margin": 2.0, "window": 20},
-    "ring40": {"ring": 40},
-    "ring44": {"ring": 44},
-    "ring64": {"ring": 64},
+    "ring40": {"ring": 40, "input_bits": 16},
+    "ring44": {"ring": 44, "input_bits": 16},
+    "ring64": {"ring": 64, "input_bits": 16},
 }
 _FITTED_RING = 32
 
@@ -49,7 +48,7 @@ def fitted(policy: Policy, graph: Graph, seen: Mapping[str, float]) -> Policy:
     refused: Refused | None = None
     for tried in _halved(policy, most):
         try:
-            openings[tried] = _openings(plan_graph(graph, tried, bounds, seen, ""))
+            openings[tried] = _openings(place(graph, tried, bounds, seen))
         except Refused as error:
             refused = error
     if not openings:
@@ -64,6 +63,6 @@ def _halved(policy: Policy, most: int) -> Iterator[Policy]:
         yield replace(policy, input_bits=min(24, bits // 2), weight_bits=min(24, (bits + 1) // 2))
 
 
-def _openings(plan: Plan) -> int:
-    """How many values the plan opens."""
-    return sum(plan.wires[step.site].count for step in plan.steps if step.op == "open")
+def _openings(placed: Placement) -> int:
+    """How many values the plan would open."""
+    return sum(placed.wires[step.site].count for step in placed.steps if step.op == "open")

@@ -35,9 +35,9 @@ that every activation's input lies within {range:g} (largest seen: {largest:.2f}
 root mean square error of the logits over the root mean square of the clear reading's.
 """
 _POLICY = """
-Policies: "auto" is the default, with rings that the planner picks; "ringN" has one ring of N bits. "ring32" takes a
-margin of 2 on the observed ranges, where the others take 4, and the fraction bits that then fit. Comparisons leave out
-the bits below an activation's resolution; in "exact32" they are those of "ring32" on all bits, in "windowed" on 20.
+Policies: "auto" is the default, whose rings and precision the planner picks; "ringN" has one ring of N bits. "ring32"
+takes a margin of 2 on the observed ranges, where the others take 4, and the fraction bits that then fit. Comparisons
+leave out the bits below an activation's resolution; "exact32" is "ring32" comparing all bits, "windowed" comparing 20.
 """
 _PEERS = """
 The peers ran in the same run on the same two cores, one for each party, in network namespaces and without encryption.
