@@ -16,7 +16,6 @@ import pytest
 from tacit.corr.bundle import Seeds
 from tacit.front.clear import run_clear
 from tacit.ir import Graph
-from tacit.plan.policy import RINGS
 from tacit.protocols.fss.bit import step
 from tacit.protocols.fss.relu import relu
 from tacit.ring.prg import Seed
@@ -25,7 +24,7 @@ from tacit.testing.graphs import Sketch, plan_for, policy_for
 from tacit.testing.opened import at_masks
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-CHUNK, RESULT = 250_000, {"ring": 64, "scale": "1"}
+RINGS, CHUNK, RESULT = (24, 32, 44, 64), 250_000, {"ring": 64, "scale": "1"}
 
 
 def seeds(*parts: object) -> Seeds:

@@ -21,7 +21,6 @@ from tacit.net.memory import pair
 from tacit.net.record import record
 from tacit.plan.compile import plan_graph
 from tacit.plan.plan import Plan
-from tacit.plan.policy import Policy
 from tacit.run.simulate import simulate
 from tacit.testing.graphs import Sketch, plan_for, policy_for
 
@@ -274,7 +273,7 @@ def test_pools_first_test_fewer_values() -> None:
     x = np.random.default_rng(0).normal(size=(1, 2, 8))
     counts = []
     for g in (graph, reordered(graph)):
-        plan = plan_for(g, Policy(margin=2.0), [x])
+        plan = plan_for(g, policy_for("dealer"), [x])
         counts.append(sum(plan.wires[step.site].count for step in plan.steps if step.op == "relu"))
         assert np.allclose(simulate(plan, x).outputs[0], run_clear(graph, x)[0], atol=4 * UNIT)
     assert counts == [16 + 8, 8 + 8]
