@@ -194,7 +194,9 @@ def told_ops() -> dict[str, set[str]]:
     }
 
 
-def test_plans_have_the_keys_ops_and_attributes_of_the_document(residual: Any, broad: Any, gated: Any) -> None:
+def test_plans_have_the_keys_ops_and_attributes_of_the_document(
+    residual: Any, broad: Any, gated: Any, tournament: Any
+) -> None:
     keys = {words(row[0])[0] for row in rows("4. Plans")}
     told = told_ops()
     seen = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ __all__ = ["aten", "bound", "clear", "extent", "onnx", "place", "shape"]
 #: The most values that are ranked: half a million comparisons a thousand, so beyond this the material is too much.
 _MOST = 2048
 _MAX_LABELS = 64
+#: What decides between a tree and all pairs: seconds a sign test takes both parties, seconds a step costs beyond the
+# link, bytes of a word.
+_TEST_S, _STEP_S, _WORD_BYTES = 1e-7, 3e-4, 5
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -34,12 +38,59 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
 
 
 def place(p: Placer, node: Node, sites: list[int]) -> int:
-    """All pairs are compared at once, exactly; ranks are sums of these bits; the ranks below k are looked up at one
-    opening. Four one-way steps, however many values there are.
+    """All pairs at once or, for one label where that is faster on the policy's link, a tree of pairs; exactly."""
+    items, k = p.wires[sites[0]].shape[-1], integer(node.attrs, "k", 1)
+    rows = p.wires[sites[0]].count // items
+    levels, pairs = math.ceil(math.log2(items)), items * (items - 1) // 2
+    tree = _seconds(p, 2 * levels, rows * (items - 1), 4)
+    return _tree(p, node, sites[0]) if k == 1 and tree < _seconds(p, 4, rows * pairs, 1) else _ranked(p, node, sites[0])
+
+
+def _seconds(p: Placer, steps: int, tests: int, words: int) -> float:
+    """Roughly how long sign tests take of which each sends `words` words: what decides between a tree and all pairs."""
+    wire = tests * words * _WORD_BYTES
+    return steps * (p.link.rtt_s / 2 + _STEP_S) + 8 * wire / p.link.bandwidth_bits_per_s + tests * _TEST_S
+
+
+def _tree(p: Placer, node: Node, site: int) -> int:
+    """Winners of neighbours, with their positions: two one-way steps a level. Of equals the first wins."""
+    label = p.emit("iota", (site,), node.id, {"ring": p.widest})
+    while p.wires[label].shape[-1] > 1:
+        site, label = _level(p, node, site, label)
+    return label
+
+
+def _level(p: Placer, node: Node, site: int, label: int) -> tuple[int, int]:
+    """One level of the tree: both differences are opened at once, one sign chooses in both."""
+    axis, count = len(p.wires[site].shape) - 1, p.wires[site].shape[-1]
+    limits = (2 * p.bound(node.inputs[0]), float(_MOST))
+
+    def take(at: int, index: list[int]) -> int:
+        return p.emit("take", (at,), node.id, {"axis": axis, "index": index})
+
+    first, second = list(range(0, count - 1, 2)), list(range(1, count, 2))
+    seconds, openings = [], []
+    for at, limit in zip((site, label), limits, strict=True):
+        seconds.append(take(at, second))
+        difference = p.emit("sub", (take(at, first), seconds[-1]), node.id, {})
+        openings.append(p.opened(difference, node.id, node.inputs[0], limit))
+    bits = p.sign_bits(p.wires[site].scale, limits[0], exact=True)
+    hidden = p.emit("sign", (openings[0],), node.id, {"bits": bits})
+    winners = []
+    for at, opened, other in zip((site, label), openings, seconds, strict=True):
+        attrs = {"ring": p.widest, "scale": str(p.wires[at].scale), "shift": 0, "slopes": [0, 1]}
+        best = p.emit("add", (other, p.emit("choose", (opened, hidden), node.id, attrs)), node.id, {})
+        winners.append(p.emit("concat", (best, take(at, [count - 1])), node.id, {"axis": axis}) if count % 2 else best)
+    return winners[0], winners[1]
+
+
+def _ranked(p: Placer, node: Node, site: int) -> int:
+    """Ranks are sums of the bits of all pairs; the ranks below k are looked up at one opening. Four one-way steps,
+    however many values there are.
     """
-    source, k, items = node.inputs[0], integer(node.attrs, "k", 1), p.wires[sites[0]].shape[-1]
+    source, k, items = node.inputs[0], integer(node.attrs, "k", 1), p.wires[site].shape[-1]
     bound = 2 * p.bound(source)
-    pairs = p.emit("pairs", (sites[0],), node.id, {})
+    pairs = p.emit("pairs", (site,), node.id, {})
     bits = p.sign_bits(p.wires[pairs].scale, bound, exact=True)
     opened = p.opened(pairs, node.id, source, bound)
     whole = {"ring": p.widest, "scale": "1"}

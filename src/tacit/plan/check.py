@@ -11,7 +11,7 @@ from typing import Any
 from tacit import ops
 from tacit.errors import InvalidFile, InvalidInput
 from tacit.ir.attrs import fraction
-from tacit.plan.gates import GATES, check_form, check_gate
+from tacit.plan.gates import GATES, check_choice, check_form, check_gate
 from tacit.plan.plan import walk_wires
 from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Session, Step
@@ -24,7 +24,7 @@ MAX_ELEMENTS = 1 << 32
 _SCALE_BITS, _NUMBER_BITS = 1 << 12, 31
 _COEFFICIENT = re.compile(r"-?[0-9]{1,39}", re.ASCII)
 #: Steps that the planner writes beside those of `tacit.ops`.
-_WORDS = frozenset({"mask", "remask", "open", "reveal", "fan", "plus", "ranks", "labels"})
+_WORDS = frozenset({"mask", "remask", "open", "reveal", "fan", "plus", "ranks", "labels", "sign", "choose", "iota"})
 _TENSORS = {
     "linear": ("weight", "bias"),
     "conv": ("weight", "bias"),
@@ -79,6 +79,8 @@ def check_steps(steps: tuple[Step, ...], inputs: Mapping[int, Wire], ranges: Map
                 limits[step.site] = _check_range(ranges.get(step.site), wire)
             if step.op == "poly":
                 _check_poly(step, operands[0], limits[step.inputs[0]])
+            if step.op == "choose":
+                check_choice(sources, operands[0], operands[1])
             if step.op == "fan" or step.op in GATES:
                 limits[step.site] = limits[step.inputs[0]]
                 check_gate(step, sources[0], operands[0], limits[step.site])
@@ -121,12 +123,14 @@ def _check_operands(step: Step, sources: list[Step], operands: list[Wire]) -> No
     """An opened value is for evaluations alone, its differences from knots are for gates, and what was revealed is for
     nobody else.
     """
-    allowed = ("opened",) if step.op in ("poly", "fan", *GATES, *PRODUCTS) else ("dealt", "derived")
+    allowed = ("opened",) if step.op in ("poly", "fan", "choose", *GATES, *PRODUCTS) else ("dealt", "derived")
     for wire in operands:
         if wire.preset not in allowed:
             raise InvalidFile(f"it cannot read a value that is {wire.preset}")
     if step.op not in GATES and any(source.op == "fan" for source in sources):
         raise InvalidFile("it cannot read differences from knots, which are for gates")
+    if step.op != "choose" and any(source.op == "sign" for source in sources):
+        raise InvalidFile("it cannot read a masked sign, which is for choices")
 
 
 def _check_sizes(step: Step, operands: list[Wire]) -> None:

@@ -94,6 +94,7 @@ def plan_graph(
         "tie": policy.tie,
         "rounding": policy.rounding,
         "reveal": policy.reveal,
+        "network": policy.network,
         "calibration": data_hash,
         "measured": dict(measured or {}),
     }

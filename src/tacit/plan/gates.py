@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,10 +12,10 @@ from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Step
 from tacit.secure.share import Wire
 
-__all__ = ["GATES", "MAX_KNOTS", "check_form", "check_gate"]
+__all__ = ["GATES", "MAX_KNOTS", "check_choice", "check_form", "check_gate"]
 
 #: Steps that read an opened value and test its sign.
-GATES = ("relu", "step", "ranks", "labels")
+GATES = ("relu", "step", "ranks", "labels", "sign")
 
 MAX_KNOTS = 64
 _SLOPE_BITS = 31
@@ -29,9 +29,11 @@ _ATTRS = {
     "ranks": _COUNT | {"items"},
     "labels": _COUNT,
     **dict.fromkeys(PRODUCTS, frozenset[str]()),
+    "sign": frozenset({"bits"}),
+    "choose": frozenset({"ring", "scale", "shift", "slopes"}),
 }
 #: Which steps each reads.
-_SOURCES = {"fan": ("open",), "ranks": ("open",), "labels": ("fan",)}
+_SOURCES = {"fan": ("open",), "ranks": ("open",), "labels": ("fan",), "sign": ("open",)}
 
 
 def check_form(step: Step) -> None:
@@ -50,6 +52,10 @@ def check_form(step: Step) -> None:
         if not all(isinstance(knot, str) and _KNOT.fullmatch(knot) for knot in knots):
             raise InvalidFile("a knot is no whole number")
         return
+    if step.op == "choose":
+        if attrs["shift"] != 0 or attrs["slopes"] != [0, 1]:
+            raise InvalidFile("it chooses values as they are or nothing, neither shifted nor multiplied")
+        return
     bits = attrs["bits"]
     if not isinstance(bits, list) or len(bits) != 2 or not all(_whole(b, 0, 64) for b in bits):
         raise InvalidFile("its sign test does not say which two bits it looks at and between")
@@ -57,7 +63,7 @@ def check_form(step: Step) -> None:
         raise InvalidFile(f"a sign test of the bits {bits[0]} to {bits[1]} has nothing to look at")
     if step.op == "relu":
         _check_relu(attrs)
-    elif attrs["scale"] != "1":
+    elif attrs.get("scale", "1") != "1":
         raise InvalidFile(f"it counts, so that its scale is 1, not {attrs['scale']}")
 
 
@@ -83,6 +89,12 @@ def check_gate(step: Step, source: Step, opened: Wire, limit: float) -> None:
         _check_ranks(step.attrs["items"], opened)
     if step.op == "labels":
         _check_labels(source, opened)
+
+
+def check_choice(sources: Sequence[Step], opened: Wire, hidden: Wire) -> None:
+    """InvalidFile unless a choice reads an opened value and the masked sign of another of its shape."""
+    if [source.op for source in sources] != ["open", "sign"] or hidden.shape != (1, *opened.shape):
+        raise InvalidFile("it chooses among opened values by what is not a masked sign for each")
 
 
 def _whole(value: Any, low: int, high: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from tacit import ops
 from tacit.errors import InvalidInput, Refusal, Refused
 from tacit.ir.graph import Graph, Node
+from tacit.net.shaper import Link, parse_link
 from tacit.plan.fixed import Fitted, ceil_log2, fit_polynomial
 from tacit.plan.plan import run_step
 from tacit.plan.policy import RINGS, Policy
@@ -78,6 +79,11 @@ class Placement:
     def widest(self) -> int:
         """The ring that every step has until `assign_rings` narrows them."""
         return self._ring
+
+    @property
+    def link(self) -> Link:
+        """The link that the plan is made for."""
+        return parse_link(self.policy.network)
 
     def once(self, op: str, site: int, node: str, attrs: Mapping[str, Any] | None = None) -> int:
         """`op` on `site`, emitted the first time it is asked for: one mask and one opening a wire."""

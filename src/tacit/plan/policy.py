@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tacit.errors import InvalidInput
+from tacit.net.shaper import parse_link
 
 __all__ = ["MAX_RING", "MIN_RING", "RINGS", "ClientPolicy", "Policy"]
 
@@ -66,6 +67,8 @@ class Policy(_FromToml):
                    positive ones for negative
     rounding       "stochastic" rounds up or down with the probability of the fraction cut off, "exact" always down
     reveal         what the client learns: "values", "argmax" (the label alone) or "top5" (any number of labels)
+    network        the link that the plan is made for: "lan", "wan", "100mbit/40ms"; gates that save messages or bytes are
+                   chosen by it
     failure_bits   every activation's truncation fails with probability at most 2^-failure_bits
     """
 
@@ -80,6 +83,7 @@ class Policy(_FromToml):
     tie: str = "negpass"
     rounding: str = "stochastic"
     reveal: str = "values"
+    network: str = "lan"
     failure_bits: int = 40
 
     def __post_init__(self) -> None:
@@ -101,6 +105,9 @@ class Policy(_FromToml):
         self._check_gates()
 
     def _check_gates(self) -> None:
+        if not isinstance(self.network, str):
+            raise InvalidInput(f"policy.network must be a link such as \"lan\", not {self.network!r}")
+        parse_link(self.network)
         if self.window not in ("auto", "exact"):
             if isinstance(self.window, str):
                 raise InvalidInput(f'policy.window must be "auto", "exact" or a number of bits, not {self.window!r}')

@@ -26,7 +26,7 @@ from tacit.secure.kernel import kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Preset, Share, Wire, Words
 
-__all__ = ["local", "mask", "offset", "plus", "remask", "reveal", "scaled"]
+__all__ = ["iota", "local", "mask", "offset", "plus", "remask", "reveal", "scaled"]
 
 
 def _mask_out(s: Session, x: Wire) -> Wire:
@@ -164,6 +164,28 @@ def plus(s: Session, x: Share) -> Share:
         return x
     number = round(s.step.fraction("value") * x.wire.scale)
     return Share(x.wire, x.require() + np.uint64(number % (1 << 64)))
+
+
+def _iota_out(s: Session, x: Wire) -> Wire:
+    return Wire(x.shape, int(s.step.attrs["ring"]), Fraction(1), "dealt")
+
+
+def _iota_cost(s: Session, x: Wire) -> Cost:
+    return Cost()
+
+
+def _iota_preset(s: Session, x: Share) -> Share:
+    wire = _iota_out(s, x.wire)
+    return Share(wire, np.zeros(wire.shape, np.uint64))
+
+
+@kernel("iota", out=_iota_out, cost=_iota_cost, deal=_iota_preset, prime=_iota_preset)
+def iota(s: Session, x: Share) -> Share:
+    """The positions 0, 1, ... along the last axis, in the shape of x: public numbers, so that the preset is zero."""
+    wire = _iota_out(s, x.wire)
+    numbers = np.arange(wire.shape[-1] if s.rank == SERVER else 0, dtype=np.uint64)
+    shape = wire.shape
+    return Share(wire, np.array(np.broadcast_to(numbers, shape)) if s.rank == SERVER else np.zeros(shape, np.uint64))
 
 
 def _reveal_wires(s: Session, y: Wire) -> tuple[int, Wire]:

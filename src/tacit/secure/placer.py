@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from tacit.ir.graph import Node
+from tacit.net.shaper import Link
 from tacit.secure.share import Wire
 
 __all__ = ["Placer"]
@@ -27,6 +28,10 @@ class Placer(Protocol):
     @property
     def widest(self) -> int:
         """The ring to give to a step that chooses one; it is narrowed when every range is known."""
+
+    @property
+    def link(self) -> Link:
+        """The link that the plan is made for."""
 
     def emit(self, op: str, inputs: tuple[int, ...], node: str, attrs: Mapping[str, Any], **more: Any) -> int:
         """Append one step and return its site."""

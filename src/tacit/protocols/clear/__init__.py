@@ -3,6 +3,7 @@ debug a plan.
 """
 
 from tacit.protocols.clear import kernels
+from tacit.secure import hub
 from tacit.secure.hub import local, scaled
 from tacit.secure.protocol import Protocol, Threat
 
@@ -28,6 +29,9 @@ PROTOCOL = Protocol(
         "poly": kernels.poly,
         "relu": kernels.relu,
         "fan": kernels.fan,
+        "sign": kernels.sign,
+        "choose": kernels.choose,
+        "iota": hub.iota,
         "step": kernels.step,
         "ranks": kernels.ranks,
         "labels": kernels.labels,

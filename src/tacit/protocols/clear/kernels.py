@@ -19,6 +19,7 @@ from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
 __all__ = [
+    "choose",
     "fan",
     "keep",
     "labels",
@@ -31,6 +32,7 @@ __all__ = [
     "ranks",
     "relu",
     "reveal",
+    "sign",
     "step",
     "times",
 ]
@@ -197,6 +199,43 @@ def step(s: Session, opened: Share) -> Share:
 
 def _positive(opened: Share) -> Words:
     return np.asarray(centered(opened.require(), opened.wire.ring) >= 0).astype(np.uint64)
+
+
+def _sign_out(s: Session, opened: Wire) -> Wire:
+    return Wire((1, *opened.shape), 1, Fraction(1), "opened")
+
+
+def _sign_ahead(s: Session, opened: Share) -> Share:
+    return Share(_sign_out(s, opened.wire))
+
+
+@kernel("sign", out=_sign_out, cost=_poly_cost, deal=_sign_ahead, prime=_sign_ahead)
+def sign(s: Session, opened: Share) -> Share:
+    """[y >= 0], which nothing masks here."""
+    wire = _sign_out(s, opened.wire)
+    return Share(wire) if s.rank == CLIENT else Share(wire, _positive(opened)[None])
+
+
+def _choose_out(s: Session, opened: Wire, hidden: Wire) -> Wire:
+    return _poly_out(s, opened)
+
+
+def _choose_cost(s: Session, opened: Wire, hidden: Wire) -> Cost:
+    return Cost()
+
+
+def _choose_ahead(s: Session, opened: Share, hidden: Share) -> Share:
+    return Share(_poly_out(s, opened.wire))
+
+
+@kernel("choose", out=_choose_out, cost=_choose_cost, deal=_choose_ahead, prime=_choose_ahead)
+def choose(s: Session, opened: Share, hidden: Share) -> Share:
+    """An opened value where the bit is set, else zero."""
+    wire = _poly_out(s, opened.wire)
+    if s.rank == CLIENT:
+        return Share(wire)
+    y = centered(opened.require(), opened.wire.ring).view(np.uint64)
+    return Share(wire, y * hidden.require()[0])
 
 
 def _ranks_out(s: Session, opened: Wire) -> Wire:

@@ -1,7 +1,8 @@
 """`fss`: exact activations at an opened value by function secret sharing; keys made ahead, two messages online."""
 
 from tacit.protocols.fss.bit import labels_of, ranks, step
-from tacit.protocols.fss.relu import fan, relu
+from tacit.protocols.fss.relu import choose, fan, relu
+from tacit.protocols.fss.sign import sign
 from tacit.protocols.fss.times import times
 from tacit.secure import hub
 from tacit.secure.linear import product
@@ -36,6 +37,9 @@ PROTOCOL = Protocol(
         "open": open_masked,
         "relu": relu,
         "fan": fan,
+        "sign": sign,
+        "choose": choose,
+        "iota": hub.iota,
         "step": step,
         "ranks": ranks,
         "labels": labels_of,

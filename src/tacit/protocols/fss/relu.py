@@ -33,7 +33,7 @@ from tacit.secure.kernel import kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
-__all__ = ["SelectWords", "fan", "relu", "rounded", "select"]
+__all__ = ["SelectWords", "choose", "fan", "relu", "rounded", "select"]
 
 _WORDS = 5
 
@@ -155,6 +155,11 @@ def fan(s: Session, opened: Share) -> Share:
     wire = _fan_out(s, opened.wire)
     knots = np.array([int(t) % (1 << 64) for t in s.step.attrs["knots"]], np.uint64)
     return Share(wire, opened.require() - knots.reshape(-1, *[1] * len(opened.wire.shape)))
+
+
+def choose(s: Session, opened: Share, hidden: Share) -> Share:
+    """Composite: an opened value where the masked sign of another says so, else zero, on a fresh dealt preset."""
+    return mask(s, select(s, opened, hidden))
 
 
 def relu(s: Session, opened: Share) -> Share:
