@@ -106,6 +106,13 @@ def gated() -> Model:
 
 
 @pytest.fixture(scope="session")
+def tournament() -> Model:
+    """The largest of so many values that a tree finds it."""
+    s = Sketch(4)
+    return compiled(s.graph(s.op("topk", s.input(1, 451), attrs={"k": 1})), s.values())
+
+
+@pytest.fixture(scope="session")
 def exact() -> Model:
     """The same, where every sign and every rounding is exact."""
     return compiled(*gated_net(), window="exact", rounding="exact")

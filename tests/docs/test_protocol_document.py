@@ -200,7 +200,7 @@ def test_plans_have_the_keys_ops_and_attributes_of_the_document(
     keys = {words(row[0])[0] for row in rows("4. Plans")}
     told = told_ops()
     seen = set()
-    for compiled in (residual.plan, broad.plan, gated.plan):
+    for compiled in (residual.plan, broad.plan, gated.plan, tournament.plan):
         plan = json.loads(compiled.canonical())
         assert plan.keys() == keys
         assert plan["settings"].keys() <= set(words(section("4. Plans")))

@@ -67,8 +67,8 @@ class Policy(_FromToml):
                    positive ones for negative
     rounding       "stochastic" rounds up or down with the probability of the fraction cut off, "exact" always down
     reveal         what the client learns: "values", "argmax" (the label alone) or "top5" (any number of labels)
-    network        the link that the plan is made for: "lan", "wan", "100mbit/40ms"; gates that save messages or bytes are
-                   chosen by it
+    network        the link that the plan is made for: "lan", "wan", "100mbit/40ms"; it decides between gates of few
+                   messages and gates of few bytes
     failure_bits   every activation's truncation fails with probability at most 2^-failure_bits
     """
 
@@ -106,7 +106,7 @@ class Policy(_FromToml):
 
     def _check_gates(self) -> None:
         if not isinstance(self.network, str):
-            raise InvalidInput(f"policy.network must be a link such as \"lan\", not {self.network!r}")
+            raise InvalidInput(f'policy.network must be a link such as "lan", not {self.network!r}')
         parse_link(self.network)
         if self.window not in ("auto", "exact"):
             if isinstance(self.window, str):

@@ -150,7 +150,7 @@ CASES: Mapping[str, Sequence[Draw]] = {
     "take": [lambda s: [s.op("take", s.input(2, 5, 2), attrs={"axis": 1, "index": [3, 0, 0, 2, 4]})]],
     "topk": [
         lambda s: [s.op("topk", s.input(3, 7), attrs={"k": 1})],
-        lambda s: [s.op("topk", s.input(1, 151), attrs={"k": 1})],
+        lambda s: [s.op("topk", s.input(1, 451), attrs={"k": 1})],
         lambda s: [s.op("topk", s.linear(s.input(2, 3, 4), 6), attrs={"k": 3})],
     ],
     "sumpool": [_pool(2, 2, 0), _pool(3, 2, 1), _pool(3, 1, 0)],
