@@ -88,6 +88,7 @@ def measure(case: Case, scripts: Path, folder: Path) -> list[Row]:
     the largest error and the share of the machine that others used; or `failed`, the reason. A case that fails is tried
     once more, since the peers' connections break now and then.
     """
+    scripts, folder = scripts.resolve(), folder.absolute()
     rows = _attempt(case, scripts, folder)
     return _attempt(case, scripts, folder) if any("failed" in row for row in rows) else rows
 
