@@ -83,10 +83,7 @@ def smaller_range(op: str) -> Change:
     """The opening that this gate reads is stated to be larger than the gate's bits hold."""
 
     def change(d: Data) -> None:
-        opened = d["steps"][site(d, op)]["inputs"][0]
-        while d["steps"][opened]["op"] != "open":
-            opened = d["steps"][opened]["inputs"][0]
-        d["ranges"][str(opened)] *= 2
+        d["ranges"][str(d["steps"][site(d, op)]["inputs"][0])] *= 2
         for step in d["steps"]:  # where the ring has room, so that the gate alone is wrong
             if "ring" in step["attrs"]:
                 step["attrs"]["ring"] = 64
@@ -100,6 +97,7 @@ CHANGES: dict[str, Change] = {
     # signs that are wrong for values in range
     **{f"too few bits of a {op}": lower(op) for op in ("relu", "step", "ranks", "labels")},
     **{f"a range beyond the bits of a {op}": smaller_range(op) for op in ("relu", "step", "ranks", "labels")},
+    "no range of differences": lambda d: d["ranges"].pop(str(site(d, "fan"))),
     "a knot out of range": attr("fan", "knots", ["0", str(1 << 60)]),
     "a label's knot out of range": attr("fan", "knots", ["1", "1000000"], True),
     # bits that are none

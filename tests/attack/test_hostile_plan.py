@@ -72,6 +72,7 @@ CHANGES: dict[str, Change] = {
     "more bits dropped than there are": attr(REVEAL, "drop", 63),
     "all bits dropped": attr(REVEAL, "drop", 32),
     "no drop": drop_attr(REVEAL, "drop"),
+    "no truncation": drop_attr(POLY, "trunc"),
     "shift beyond the ring": attr(POLY, "shift", 31),
     "coefficients that are words": attr(POLY, "coeffs", ["a", "b"]),
     "coefficients that are nothing": attr(POLY, "coeffs", [None, []]),

@@ -96,9 +96,7 @@ def _ranked(p: Placer, node: Node, site: int) -> int:
     whole = {"ring": p.widest, "scale": "1"}
     ranks = p.emit("ranks", (opened,), node.id, {**whole, "items": items, "bits": bits})
     most = float(2 * items)
-    knots = p.emit(
-        "fan", (p.opened(ranks, node.id, source, most),), node.id, {"knots": [str(t) for t in range(1, k + 1)]}
-    )
+    knots = p.fanned(p.opened(ranks, node.id, source, float(items)), node.id, range(1, k + 1), most)
     bits = p.sign_bits(p.wires[ranks].scale, most, exact=True)
     return p.emit("labels", (knots,), node.id, {**whole, "bits": bits})
 

@@ -11,7 +11,7 @@ from typing import Any
 from tacit import ops
 from tacit.errors import InvalidFile, InvalidInput
 from tacit.ir.attrs import fraction
-from tacit.plan.gates import GATES, check_choice, check_form, check_gate
+from tacit.plan.gates import GATES, check_choice, check_fan, check_form, check_gate
 from tacit.plan.plan import walk_wires
 from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Session, Step
@@ -75,15 +75,16 @@ def check_steps(steps: tuple[Step, ...], inputs: Mapping[int, Wire], ranges: Map
             check_shape(wire.shape)
             if max(wire.scale.numerator.bit_length(), wire.scale.denominator.bit_length()) > _SCALE_BITS:
                 raise InvalidFile("its scale is absurdly fine or coarse")
-            if step.op in ("mask", "open", "reveal"):
+            if step.op in ("mask", "open", "fan", "reveal"):
                 limits[step.site] = _check_range(ranges.get(step.site), wire)
             if step.op == "poly":
                 _check_poly(step, operands[0], limits[step.inputs[0]])
             if step.op == "choose":
                 check_choice(sources, operands[0], operands[1])
-            if step.op == "fan" or step.op in GATES:
-                limits[step.site] = limits[step.inputs[0]]
-                check_gate(step, sources[0], operands[0], limits[step.site])
+            if step.op == "fan":
+                check_fan(step, sources[0], limits[step.inputs[0]], limits[step.site], wire.scale)
+            if step.op in GATES:
+                check_gate(step, sources[0], operands[0], limits[step.inputs[0]])
             if step.op == "plus":
                 fraction(step.attrs["value"], "value")
             if step.op == "reveal" and not 0 <= step.attrs["drop"] < wire.ring:
@@ -159,6 +160,8 @@ def _check_poly(step: Step, opened: Wire, bound: float) -> None:
     """Coefficients are numbers of 128 bits, and the value before truncation is as small as the failure bound says."""
     attrs = step.attrs
     texts, shift, bits = attrs["coeffs"], attrs["shift"], attrs["value_bits"]
+    if "trunc" not in attrs:
+        raise InvalidFile("it does not say how many bits it truncates")
     if not isinstance(texts, list) or not all(isinstance(t, str) and _COEFFICIENT.fullmatch(t) for t in texts):
         raise InvalidFile("its coefficients are not whole numbers")
     if not isinstance(bits, (int, float)) or not 0 <= bits <= 128:

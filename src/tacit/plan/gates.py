@@ -12,7 +12,7 @@ from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Step
 from tacit.secure.share import Wire
 
-__all__ = ["GATES", "MAX_KNOTS", "check_choice", "check_form", "check_gate"]
+__all__ = ["GATES", "MAX_KNOTS", "check_choice", "check_fan", "check_form", "check_gate"]
 
 #: Steps that read an opened value and test its sign.
 GATES = ("relu", "step", "ranks", "labels", "sign")
@@ -33,7 +33,7 @@ _ATTRS = {
     "choose": frozenset({"ring", "scale", "shift", "slopes"}),
 }
 #: Which steps each reads.
-_SOURCES = {"fan": ("open",), "ranks": ("open",), "labels": ("fan",), "sign": ("open",)}
+_SOURCES = {"ranks": ("open",), "labels": ("fan",), "sign": ("open",)}
 
 
 def check_form(step: Step) -> None:
@@ -67,17 +67,21 @@ def check_form(step: Step) -> None:
         raise InvalidFile(f"it counts, so that its scale is 1, not {attrs['scale']}")
 
 
+def check_fan(step: Step, source: Step, limit: float, reach: float, scale: Fraction) -> None:
+    """InvalidFile unless values below `limit`, opened by `source`, differ from the knots by less than `reach`."""
+    if source.op != "open":
+        raise InvalidFile(f"it cannot read a step {source.op}")
+    if any(Fraction(limit) * scale + abs(int(knot)) > Fraction(reach) * scale for knot in step.attrs["knots"]):
+        raise InvalidFile("differences from a knot leave the range that is stated")
+
+
 def check_gate(step: Step, source: Step, opened: Wire, limit: float) -> None:
-    """InvalidFile unless `step`, whose form is right, can read `opened`, which `source` makes and whose magnitude, and
-    that of its differences from knots, is stated to stay below `limit`.
+    """InvalidFile unless `step`, whose form is right, can read `opened`, which `source` makes and whose magnitude is
+    stated to stay below `limit`.
     """
     if source.op not in _SOURCES.get(step.op, ("open", "fan")):
         raise InvalidFile(f"it cannot read a step {source.op}")
     reach = Fraction(limit) * opened.scale
-    if step.op == "fan":
-        if any(abs(int(knot)) > reach for knot in step.attrs["knots"]):
-            raise InvalidFile("a knot lies outside of the range of the value")
-        return
     _, high = step.attrs["bits"]
     if high > opened.ring:
         raise InvalidFile(f"its sign test looks at bits up to {high} of a ring of {opened.ring}")

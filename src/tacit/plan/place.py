@@ -46,7 +46,7 @@ class Placement:
         self.steps: list[Step] = []
         self.wires: list[Wire] = []
         self.inputs: dict[int, Wire] = {}
-        self.limits: dict[int, float] = {}  # site -> bound of the magnitude where it is opened or revealed
+        self.limits: dict[int, float] = {}  # site -> bound of what is opened, compared or revealed
         self.refusals: list[Refusal] = []
         self.spare = spare or {}  # bits beyond policy.weight_bits that the ring leaves to a layer's weights
         self._again: dict[tuple[str, int], int] = {}
@@ -140,6 +140,13 @@ class Placement:
         """See `Placer.factors`."""
         return factors(self, sites, node)
 
+    def fanned(self, opened: int, node: str, knots: Sequence[int], bound: float) -> int:
+        """The differences of an opened value from whole `knots`, which stay below `bound` as the value does."""
+        self._must_fit(node, self.wires[opened].scale, bound)
+        fan = self.emit("fan", (opened,), node, {"knots": [str(t) for t in knots]})
+        self.limits[fan] = bound
+        return fan
+
     def sign_bits(self, scale: Fraction, bound: float, *, exact: bool = False) -> list[int]:
         """The bits [low, high) of an opened value at `scale` below `bound` that a sign test looks at.
 
@@ -167,10 +174,11 @@ class Placement:
     ) -> int:
         """See `Placer.kink`."""
         own, scale = bound is None, self.wires[site].scale
-        most = (self.bound(source) if bound is None else bound) * (2 if knots else 1)
+        most = self.bound(source) if bound is None else bound
         opened = self.opened(site, source if own else node, source, most)
         if knots:
-            opened = self.emit("fan", (opened,), node, {"knots": [str(round(t * scale)) for t in knots]})
+            most *= 2
+            opened = self.fanned(opened, node, [round(t * scale) for t in knots], most)
         shift = max(0, ceil_log2(scale) - self.policy.input_bits) if truncate else 0
         attrs: dict[str, Any] = {
             "shift": shift,

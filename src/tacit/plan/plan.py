@@ -56,7 +56,7 @@ class Plan:
 
     steps        in order; the first ones of op "mask" are the inputs
     inputs       the raw wire of each input step, by site
-    ranges       public bound of the magnitude per input, opened or revealed step, a power of two, by site
+    ranges       public bound of the magnitude per input, opened, fanned or revealed step, a power of two, by site
     settings     the policy's public settings (trust, bits, ranges, margin, hash of the calibration data)
     commitment   SHA-256 of a secret salt and the integer weights: names the weights without telling them
     salt         public, random: separates two plans with everything else equal

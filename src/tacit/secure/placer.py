@@ -54,6 +54,11 @@ class Placer(Protocol):
     def factors(self, sites: list[int], node: Node) -> list[int]:
         """The operands of a product of two secrets, opened; truncated before where that is needed or cheaper."""
 
+    def fanned(self, opened: int, node: str, knots: Sequence[int], bound: float) -> int:
+        """The differences of an opened value from whole `knots`, which stay below `bound` as the value does, stacked
+        along a new first axis.
+        """
+
     def linear(self, node: Node, site: int) -> int:
         """The product with the server's weights."""
 
