@@ -141,7 +141,7 @@ def test_a_product_of_what_a_knot_was_taken_off_is_refused() -> None:
     fans = [fan, {**fan, "inputs": [3]}]
     product, reveal = data["steps"][4:]
     data["steps"][4:] = [*fans, {**product, "inputs": [4, 5]}, {**reveal, "inputs": [6]}]
-    data["ranges"]["7"] = data["ranges"].pop("5")
+    data["ranges"].update({"7": data["ranges"].pop("5"), "4": data["ranges"]["2"], "5": data["ranges"]["3"]})
     with pytest.raises(InvalidFile, match="differences from knots"):
         plan_from_json(as_json(data), "a hostile plan")
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,18 @@ def mixed_plan() -> Plan:
     z = s.flat(s.pool(s.poly(s.op("concat", y, x, attrs={"axis": 1}))))
     graph = s.graph(s.op("bias", s.linear(z, 3), value=np.ones(3)), s.affine(y))
     return plan_for(graph, policy_for("dealer"), s.values())
+
+
+def gated_plan() -> Plan:
+    """Every gate, a polynomial at the same opening, and no weights: any altered plan that is taken can run."""
+    s = Sketch(4)
+    x = s.input(1, 5)
+    y = s.op("clip", x, attrs={"low": "-1/2", "high": "1/3"})
+    bent = s.op("leaky", s.poly(x, ("0", "1")), attrs={"slope": "-1/4"})
+    taken = s.op("take", y, attrs={"axis": 1, "index": [3, 1]})
+    kept = s.op("relu", s.op("lift", y, attrs={"by": "4"}))
+    graph = s.graph(kept, bent, taken, s.op("step", x), s.op("topk", x, attrs={"k": 2}))
+    return plan_for(graph, policy_for("dealer", rounding="exact"), s.values())
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +238,25 @@ def test_altered_plans(count: int, plan: Plan) -> None:
     refused, taken, _ = alterations(count, plan)
     assert refused > count / 3
     assert taken > count / 100, "the alterations are too coarse to test anything beyond the first check"
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_altered_gates_that_are_taken_run_to_the_end(count: int) -> None:
+    own = gated_plan()
+    rng, data = np.random.default_rng(12), msgspec.json.decode(own.canonical())
+    ran = 0
+    for _ in range(count):
+        raw = msgspec.json.encode(altered(rng, data), order="deterministic")
+        try:
+            got = plan_from_json(raw, "the peer's plan")
+        except InvalidFile:
+            continue
+        if not small(got):
+            continue
+        whole = replace(got, graph=own.graph, opening=own.opening)
+        simulate(whole, *[np.zeros(wire.shape) for wire in got.inputs.values()])
+        ran += 1
+    assert ran > count / 100
 
 
 HOSTILE: list[tuple[str, Any]] = [
