@@ -137,7 +137,7 @@ def test_products_refused(name: str) -> None:
 def test_a_product_of_what_a_knot_was_taken_off_is_refused() -> None:
     """Its mask is that of an opening, but it is not an opening: nobody could say which half is whose."""
     data = product_plan()
-    fan = {"op": "fan", "inputs": [2], "attrs": {"knots": ["1"]}, "protocol": "fss", "node": "x", "weights": {}}
+    fan = {"op": "fan", "inputs": [2], "attrs": {"knots": ["0"]}, "protocol": "fss", "node": "x", "weights": {}}
     fans = [fan, {**fan, "inputs": [3]}]
     product, reveal = data["steps"][4:]
     data["steps"][4:] = [*fans, {**product, "inputs": [4, 5]}, {**reveal, "inputs": [6]}]
