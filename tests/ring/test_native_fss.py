@@ -152,6 +152,19 @@ def test_every_point_of_small_domains(tier: str, m: int) -> None:
     assert np.array_equal(bits[0] ^ bits[1], x < alpha)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("m", [10, 11, 12])
+def test_every_point_of_larger_domains(tier: str, m: int) -> None:
+    """Three to five levels of the tree; seconds, but some minutes for the portable tier."""
+    x = np.tile(np.arange(1 << m, dtype=np.uint64), 64)
+    for first in range(0, 1 << m, 64):
+        alpha = np.repeat(np.arange(first, first + 64, dtype=np.uint64), 1 << m)
+        corrections = keygen(alpha, m, tier=tier)
+        bits = [unpacked(less(x, m, rank, corrections, tier=tier), len(x)) for rank in (0, 1)]
+        assert np.array_equal(bits[0] ^ bits[1], x < alpha)
+
+
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("m", [31, 39, 43, 63])
 def test_large_domains(tier: str, m: int) -> None:
