@@ -28,6 +28,19 @@ def encode(values: ArrayLike, scale: Fraction | int, bits: int = 64) -> Words:
         raise InvalidInput(
             f"the value at index {_first(~np.isfinite(array))} is not finite: encode finite numbers only"
         )
+    if number == 1 and abs(power) < 512:
+        # Multiplied by a power of two, a float64 stays exact, and rint rounds halves to even: nothing else is needed
+        # unless a value is too large.
+        with np.errstate(over="ignore", under="ignore"):
+            rounded = np.rint(np.ldexp(array, power))
+        if float(np.abs(rounded).max(initial=0.0)) < 2.0 ** (min(bits, 63) - 1):
+            return tensor.mask(rounded.astype(np.int64).view(np.uint64).reshape(array.shape), bits)
+    return _encode_exactly(array, scale, bits)
+
+
+def _encode_exactly(array: NDArray[np.float64], scale: Fraction | int, bits: int) -> Words:
+    """`encode` of finite values, in integers alone."""
+    number, power = _split(scale)
     mantissa, exponent = _integers(array)
     largest = int(np.abs(mantissa).max(initial=0))
     if number.denominator == 1 and largest * number.numerator < 1 << 63:
