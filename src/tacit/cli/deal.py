@@ -20,6 +20,9 @@ def command(
     port: Annotated[int, typer.Option("--port", help="Port to listen at; 0 for any free one.")] = 7071,
     threads: options.Threads = 1,
     quota_gib: options.Quota = 4.0,
+    ahead_gib: Annotated[
+        float, typer.Option("--ahead-gib", min=0.0, help="Most GiB of servers' material made before they ask.")
+    ] = 1.0,
     link: options.Link = "loopback",
     max_clients: options.MaxClients = 64,
     idle_seconds: options.IdleSeconds = 600.0,
@@ -47,6 +50,7 @@ def command(
             port=port,
             threads=threads,
             quota_gib=quota_gib,
+            ahead_gib=ahead_gib,
             limits=limits,
             link=link,
             progress=show,

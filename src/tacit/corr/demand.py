@@ -43,3 +43,7 @@ class Demand(ABC):
         `stored(rank)` is not 0; returns exactly that many bytes. The parts of both parties are functions of the
         same seeds, so that they may be made at different times.
         """
+
+    def pair(self, seeds: Seeds, *given: Any, threads: int = 1) -> dict[int, Any]:
+        """The parts of both parties by rank, where each has one: to be overridden where they have work in common."""
+        return {rank: self.ideal(seeds, rank, *given, threads=threads) for rank in (0, 1) if self.stored(rank)}

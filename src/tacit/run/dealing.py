@@ -56,7 +56,10 @@ Came = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Order:
-    """A bundle of `plan` to be made for party `rank`; `peer` is the other party's fingerprint, `matrices` are A."""
+    """A bundle of `plan` to be made for party `rank`; `peer` is the other party's fingerprint, `matrices` are A.
+
+    `ready` are parts that were made before; `other` takes the other party's, which are then made in the same go.
+    """
 
     bundle: bytes
     plan: Plan
@@ -64,6 +67,8 @@ class Order:
     rank: int
     seeds: Seeds = field(repr=False)
     matrices: material.Tensors = field(default_factory=dict, repr=False)
+    ready: Callable[[], dict[str, Any] | None] = field(default=lambda: None, repr=False)
+    other: Callable[[str, Any], None] | None = field(default=None, repr=False)
 
 
 def peer_id(channel: Channel) -> str:
@@ -86,7 +91,12 @@ def _made(orders: Iterable[Order], threads: int) -> Iterator[tuple[Order, Any]]:
         yield order, None
         yield order, order.seeds.of(rank).key
         due = iter(wanted[plan.digest, rank])
-        for label, part in material.dealing(plan, order.seeds, rank, order.matrices, threads=threads):
+        if (ready := order.ready()) is not None:
+            for label in due:
+                yield order, ready.pop(label)
+            continue
+        parts = material.dealing(plan, order.seeds, rank, order.matrices, threads=threads, other=order.other)
+        for label, part in parts:
             if label != next(due, None):
                 raise RuntimeError(f"the part {label} was made where another is due")
             yield order, part

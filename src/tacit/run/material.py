@@ -136,13 +136,25 @@ def primed_parts(plan: Plan) -> dict[int, int]:
     return {rank: sum(size for r, size in kept if r == rank) for rank in (CLIENT, SERVER)}
 
 
-def dealing(plan: Plan, seeds: Seeds, rank: int, tensors: Tensors, *, threads: int = 1) -> Iterator[tuple[str, Any]]:
+def dealing(
+    plan: Plan,
+    seeds: Seeds,
+    rank: int,
+    tensors: Tensors,
+    *,
+    threads: int = 1,
+    other: Callable[[str, Any], None] | None = None,
+) -> Iterator[tuple[str, Any]]:
     """The dealer's reading: the parts of `rank`, each with its label, in the order of `dealt_parts`.
 
-    A part is made when it is asked for, for a bundle with these seeds. `tensors` are the matrices A.
+    A part is made when it is asked for, for a bundle with these seeds. `tensors` are the matrices A. With `other`, the
+    other party's parts are made in the same go, for less than they cost by themselves, and handed to it.
     """
-    s = Session("deal", rank, seeds=seeds, tensors=tensors, threads=threads)
+    aside: dict[str, Any] = {}
+    s = Session("deal", rank, seeds=seeds, tensors=tensors, threads=threads, other=None if other is None else aside)
     for _ in stepwise(plan, s):
+        while other is not None and aside:
+            other(*aside.popitem())
         yield from _drained(s)
 
 

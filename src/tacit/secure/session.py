@@ -60,6 +60,7 @@ class Session:
     seeds      of the bundle: a party's own, or both in "deal"
     taken      stored parts by label, given to this run
     made       parts that this run makes, to be stored
+    other      in "deal", where the other party's parts are made as well go; None: they are not made
     tensors    by (site, name): W at the server, D at the client, A at the dealer; words mod 2^k, "weight" in uint32 for
                k of up to 32 (`tacit.ring.tensor.narrowed`)
     bill       costs by site, filled by "dry"
@@ -71,6 +72,7 @@ class Session:
     seeds: Seeds = field(default_factory=Seeds, repr=False)
     taken: Mapping[str, Any] = field(default_factory=dict, repr=False)
     made: MutableMapping[str, Any] = field(default_factory=dict, repr=False)
+    other: MutableMapping[str, Any] | None = field(default=None, repr=False)
     tensors: Mapping[tuple[int, str], Tensor] = field(default_factory=dict, repr=False)
     threads: int = 1
     bill: list[tuple[Step, str, Cost]] = field(default_factory=list, repr=False)
@@ -140,8 +142,14 @@ class Session:
         return bits.unpack(np.frombuffer(data, np.uint8), wire.ring, wire.shape, threads=self.threads)
 
     def demand(self, demand: Demand, *given: Tensor) -> None:
-        """Reading "deal": make this party's part of `demand` for the presets `given`."""
-        if demand.stored(self.rank):
+        """Reading "deal": make this party's part of `demand` for the presets `given`, or both parties'."""
+        if self.other is not None:
+            parts = demand.pair(self.seeds, *given, threads=self.threads)
+            if 1 - self.rank in parts:
+                self.other[demand.label] = parts[1 - self.rank]
+            if self.rank in parts:
+                self.put(demand.label, parts[self.rank])
+        elif demand.stored(self.rank):
             part = demand.ideal(self.seeds, self.rank, *given, threads=self.threads)
             self.put(demand.label, part)
 

@@ -134,6 +134,7 @@ def deal(
     port: int = 7071,
     threads: int = 1,
     quota_gib: float = 4.0,
+    ahead_gib: float = 1.0,
     limits: Limits | None = None,
     link: str | Link = LOOPBACK,
     progress: Progress | None = None,
@@ -141,13 +142,16 @@ def deal(
 ) -> Running:
     """Deal material to enrolled servers and clients, in background threads. Arguments as in `serve`.
 
+    ahead_gib  memory for servers' parts that are made together with the clients', before the servers ask
     progress   told of every exchange: with whom, bytes sent, bytes in all; at its end both are equal
     """
     folder = Home.at(home).path
     secure = None if insecure_plaintext else folder
     if secure is not None:
         load_identity(secure)
-    party = Dealer(folder, threads=threads, quota_gib=quota_gib, limits=limits, progress=progress)
+    if not ahead_gib >= 0:
+        raise InvalidInput(f"ahead_gib must be a number of at least 0, not {ahead_gib!r}")
+    party = Dealer(folder, threads=threads, quota_gib=quota_gib, ahead_gib=ahead_gib, limits=limits, progress=progress)
     return _start(party, secure, host, port, limits, _link(link))
 
 

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tacit.corr.bundle import Seeds, fresh_bundle_id
@@ -24,6 +25,7 @@ from tacit.run.handshake import Batch, DealRequest, Done, Enlist, Enlisted, Fetc
 from tacit.secure.share import CLIENT, SERVER
 from tacit.service.home import Home, registration_for
 from tacit.service.listen import Limits
+from tacit.service.stock import Stock
 
 __all__ = ["WAIT_S", "Dealer", "Progress"]
 
@@ -55,15 +57,20 @@ class Dealer:
         *,
         threads: int = 1,
         quota_gib: float = 4.0,
+        ahead_gib: float = 1.0,
         limits: Limits | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """`progress` is told of every exchange: with whom, bytes sent, bytes in all; at its end both are equal."""
+        """`progress` is told of every exchange: with whom, bytes sent, bytes in all; at its end both are equal.
+
+        With a client's parts the server's are made, and wait in up to `ahead_gib` of memory until it fetches them.
+        """
         self.home = Home.at(home)
         self.store: Store = self.home.store(quota_gib)
         self._registrations = self.home.registrations()
         self._threads, self._limits = threads, limits or Limits()
         self._matrices: OrderedDict[tuple[str, str], material.Tensors] = OrderedDict()
+        self._stock = Stock(int(ahead_gib * (1 << 30)))
         self._lock = threading.Lock()
         self._progress = progress
         self._expire()
@@ -129,7 +136,14 @@ class Dealer:
         self.store.put_many([Dealing(bundle, plan.digest, client, _kept(s, owner)) for bundle, s in made])
         channel.send_message(Batch(count=len(made)))
         begun: set[bytes] = set()
-        orders = [Order(bundle, plan, owner, CLIENT, seeds, matrices) for bundle, seeds in made]
+        theirs = bundle_bytes(plan, SERVER) - SEED_BYTES
+
+        def order(bundle: bytes, seeds: Seeds) -> Order:
+            """Made as its turn comes, so that room in the stock goes to those that are made first."""
+            keep = partial(self._stock.add, bundle) if self._stock.reserve(bundle, theirs) else None
+            return Order(bundle, plan, owner, CLIENT, seeds, matrices, other=keep)
+
+        orders = (order(*each) for each in made)
         size, keys = len(made) * bundle_bytes(plan, CLIENT), len(made) * material.evaluations(plan)
         try:
             with self._told(channel, len(made), size, keys) as tell:
@@ -161,13 +175,14 @@ class Dealer:
             send_bundles(channel, orders, threads=self._threads, progress=tell)
             channel.recv_message(Done)
         for bundle in request.bundles:
+            self._stock.take(bundle)
             self.store.erase(bundle)
 
     def _order(self, row: Row, plan: Plan) -> Order:
         """What the server of a waiting bundle is to be sent."""
         parts = self.store.parts(row.bundle)
         seeds = Seeds(Seed(bytes(parts["client"])), Seed(bytes(parts["server"])))
-        return Order(row.bundle, plan, row.peer, SERVER, seeds)
+        return Order(row.bundle, plan, row.peer, SERVER, seeds, ready=lambda: self._stock.take(row.bundle))
 
     @contextmanager
     def _told(self, channel: Channel, count: int, total: int, keys: int) -> Iterator[Callable[[Order, int], None]]:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,11 @@ class SignKeys(Demand):
         drawn = seeds.of(CLIENT).uniform(share, self.site, (self.count,), 1, threads=threads)
         w = (self.fixed(mu) ^ hidden ^ drawn) & np.uint64(1)
         return np.concatenate([corrections, bits.pack(w, 1, threads=threads)])
+
+    def pair(self, seeds: Seeds, *given: Words, threads: int = 1) -> dict[int, NDArray[Any]]:
+        """The corrections are the same for both: the server's part begins with the client's."""
+        server = np.asarray(self.ideal(seeds, SERVER, *given, threads=threads))
+        return {CLIENT: server[: self.keys], SERVER: server}
 
     def point(self, value: Words) -> Words:
         """The bits that the point function compares."""
