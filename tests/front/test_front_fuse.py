@@ -26,7 +26,7 @@ class Traced:
 
     def call(self, name: str, naive: np.ndarray, *args: Any) -> Traced:
         plain = [a.value if isinstance(a, Traced) else a for a in args]
-        return Traced(self.builder, self.builder.call(ATEN[name], "n", name, plain, {}, self.value.shape), naive)
+        return Traced(self.builder, self.builder.call(ATEN[name], "n", name, plain, {}, [self.value.shape])[0], naive)
 
     def binary(self, name: str, other: Any) -> Traced:
         numbers = other.naive if isinstance(other, Traced) else other
@@ -47,7 +47,9 @@ class Traced:
 
     def permuted(self) -> Traced:
         """Something that is not element-wise, so that a new root begins."""
-        value = self.builder.call(ATEN["aten.permute.default"], "p", "permute", [self.value, [0, 2, 1]], {}, (1, 3, 3))
+        (value,) = self.builder.call(
+            ATEN["aten.permute.default"], "p", "permute", [self.value, [0, 2, 1]], {}, [(1, 3, 3)]
+        )
         return Traced(self.builder, value, self.naive.transpose(0, 2, 1))
 
 

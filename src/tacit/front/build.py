@@ -52,11 +52,17 @@ class Builder:
             self.refuse(name, Unsupported("never", "this parameter holds NaN or infinity", "Train or load it again."))
 
     def call(
-        self, adapter: Adapter, name: str, source: str, args: Sequence[Any], kwargs: Mapping[str, Any], shape: Shape
-    ) -> Value:
-        """The value of one source call.
+        self,
+        adapter: Adapter,
+        name: str,
+        source: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        shapes: Sequence[Shape],
+    ) -> tuple[Value, ...]:
+        """The values of one source call: one, or as many as the adapter returns.
 
-        `shape` is what the source says of its output; a refused call yields a stand-in of it.
+        `shapes` are what the source says of its outputs; a refused call yields stand-ins of them.
         """
         try:
             inspect.signature(adapter).bind(*args, **kwargs)
@@ -64,16 +70,19 @@ class Builder:
             self.refuse(
                 source, Unsupported("not yet", f"arguments that are not known here ({error})", "Leave them out.")
             )
-            return self.opaque(name, shape, source)
+            return tuple(self.opaque(name, shape, source) for shape in shapes)
         try:
-            return self._place(adapter(*args, **kwargs), name, source)
+            made = adapter(*args, **kwargs)
+            placed: dict[int, Value] = {}
+            trees = made if isinstance(made, tuple) else (made,)
+            return tuple(self._place(tree, name, source, placed) for tree in trees)
         except Unsupported as why:
             self.refuse(source, why)
         except (InvalidInput, ValueError, IndexError, TypeError) as error:  # a file may say anything in its attributes
             self.refuse(
                 source, Unsupported("never", f"arguments that do not fit together ({error})", "Correct the model.")
             )
-        return self.opaque(name, shape, source)
+        return tuple(self.opaque(name, shape, source) for shape in shapes)
 
     def finish(self, outputs: Sequence[Value]) -> Graph:
         """The Graph: polynomials fused, norms folded, dead nodes left out, weights rounded to float32.
@@ -101,15 +110,27 @@ class Builder:
         rounded.setflags(write=False)
         return rounded
 
-    def _place(self, tree: Value | Step, name: str, source: str) -> Value:
-        """The nodes of a tree of steps, innermost first; the outermost is called `name`."""
-        if isinstance(tree, Value):
-            return tree
-        inputs = [self._place(x, name, source) for x in tree.inputs]
-        shapes = {slot: constant.array.shape for slot, constant in tree.weights.items()}
-        shape = ops.infer(tree.op, tree.attrs, tuple(x.shape for x in inputs), shapes)
-        node = Node(self._fresh(name), tree.op, tuple(x.id for x in inputs), shape, dict(tree.attrs), source=source)
-        keys = {slot: self._store(constant, f"{node.id}.{slot}") for slot, constant in tree.weights.items()}
+    def _place(self, tree: Value | Step, name: str, source: str, placed: dict[int, Value]) -> Value:
+        """The nodes of a tree of steps, innermost first; `placed` holds those of steps met before, by identity."""
+        pending = [tree]
+        while pending:
+            step = pending[-1]
+            if isinstance(step, Value) or id(step) in placed:
+                pending.pop()
+                continue
+            unmet = [x for x in step.inputs if isinstance(x, Step) and id(x) not in placed]
+            pending += unmet
+            if not unmet:
+                placed[id(step)] = self._step(step, name, source, placed)
+        return tree if isinstance(tree, Value) else placed[id(tree)]
+
+    def _step(self, step: Step, name: str, source: str, placed: Mapping[int, Value]) -> Value:
+        """The node of one step whose inputs have theirs."""
+        inputs = [x if isinstance(x, Value) else placed[id(x)] for x in step.inputs]
+        shapes = {slot: constant.array.shape for slot, constant in step.weights.items()}
+        shape = ops.infer(step.op, step.attrs, tuple(x.shape for x in inputs), shapes)
+        node = Node(self._fresh(name), step.op, tuple(x.id for x in inputs), shape, dict(step.attrs), source=source)
+        keys = {slot: self._store(constant, f"{node.id}.{slot}") for slot, constant in step.weights.items()}
         return self._add(replace(node, weights=keys))
 
     def _store(self, constant: Constant, unnamed: str) -> str:

@@ -8,6 +8,7 @@ padding are structure, hence public.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,8 +141,17 @@ class _Import:
             for name, shape in zip(node.output, shapes, strict=True):
                 self._known[name] = self._builder.opaque(name, shape, source)
             return
-        name = node.output[0]
-        self._known[name] = self._builder.call(adapter, name, source, inputs, _attributes(node), shapes[0])
+        attributes = _attributes(node)
+        if "outputs" in inspect.signature(adapter).parameters:
+            attributes = {**attributes, "outputs": len(node.output)}
+        values = self._builder.call(adapter, node.output[0] or source, source, inputs, attributes, shapes)
+        for number, name in enumerate(node.output):
+            if name and number < len(values):
+                self._known[name] = values[number]
+            elif name:
+                why = Unsupported("not yet", f"its output {number}", "Use its first output alone.")
+                self._builder.refuse(source, why)
+                self._known[name] = self._builder.opaque(name, shapes[number], source)
 
     def _fold(self, node: onnx.NodeProto, source: str, inputs: list[Value | Constant | None]) -> None:
         """A node on known arrays only, computed now; it is as secret as what it reads."""

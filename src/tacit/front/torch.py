@@ -143,9 +143,7 @@ class _Import:
 
     def _call(self, node: Any) -> Any:
         if node.target is operator.getitem:
-            whole, index = node.args
-            values = self._known[whole]
-            return values[index] if isinstance(values, tuple) else values
+            return self._part(node)
         name, source = str(node.target), _where(node)
         if isinstance(node.target, torch._ops.OpOverload) and not any(map(self._secret, node.all_input_nodes)):
             return self._constant(node, name, source)
@@ -155,11 +153,23 @@ class _Import:
                 self._builder.refuse(source, unsupported(name))
             return self._opaque(node, source)
         args, kwargs = self._arguments(node)
-        shape = _shape(_first(node.meta.get("val")))
-        value = self._builder.call(adapter, _label(node), source, args, kwargs, shape or ())
-        if shape is not None and value.shape != shape:
-            raise AssertionError(f"{source} has shape {shape} in the trace and {value.shape} in the graph")
-        return value
+        traced = node.meta.get("val")
+        shapes = [_shape(part) or () for part in (traced if isinstance(traced, list | tuple) else (traced,))]
+        values = self._builder.call(adapter, _label(node), source, args, kwargs, shapes)
+        for value, shape in zip(values, shapes, strict=False):
+            if value.shape != shape:
+                raise AssertionError(f"{source} has shape {shape} in the trace and {value.shape} in the graph")
+        return values if isinstance(traced, list | tuple) else values[0]
+
+    def _part(self, node: Any) -> Any:
+        """One output of a call that has several; adapters offer the first ones, often only one."""
+        whole, index = node.args
+        values = self._known[whole]
+        if index < len(values):
+            return values[index]
+        source = _where(whole)
+        self._builder.refuse(source, Unsupported("not yet", f"its output {index}", "Use its first output alone."))
+        return self._opaque(node, source)
 
     def _secret(self, node: Any) -> bool:
         """Whether a node's value, or a part of it, is computed from the model's inputs."""
@@ -231,10 +241,6 @@ def _lookup(program: torch.export.ExportedProgram, target: str) -> Any:
 
 def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, torch.Tensor) else None
-
-
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, list | tuple) and value else value
 
 
 def _module(node: Any) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """The vocabulary of adapters: a call found in a model's source, as plain data, and what it becomes in a Graph.
 
 An adapter is a function of one source operation's arguments, in which every tensor is a `Value` (an activation) or a
-`Constant`. It returns a tree of `Step`s, or one of its arguments where the operation changes no number, or raises
-`Unsupported`.
+`Constant`. It returns a tree of `Step`s, or one of its arguments where the operation changes no number, or a tuple of
+these where the operation has several outputs, or raises `Unsupported`. A step that occurs twice in what it returns is
+computed once.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Step:
     weights: Mapping[str, Constant] = field(default_factory=dict)
 
 
-Adapter = Callable[..., "Value | Step"]
+Adapter = Callable[..., "Value | Step | tuple[Value | Step, ...]"]
 
 
 class Unsupported(Exception):
