@@ -98,6 +98,7 @@ class _Import:
         self._known: dict[str, Value | Constant] = {}
         self._inferred = {v.name: _sizes(v) for v in [*model.graph.value_info, *model.graph.output]}
         self._table = {**PASSING, **adapters("onnx")}
+        self._read = {o.name for o in model.graph.output} | {name for node in model.graph.node for name in node.input}
 
     def run(self) -> Graph:
         """The Graph. Raises InvalidInput and Refused."""
@@ -148,7 +149,7 @@ class _Import:
         for number, name in enumerate(node.output):
             if name and number < len(values):
                 self._known[name] = values[number]
-            elif name:
+            elif name in self._read:
                 why = Unsupported("not yet", f"its output {number}", "Use its first output alone.")
                 self._builder.refuse(source, why)
                 self._known[name] = self._builder.opaque(name, shapes[number], source)
