@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tacit.plan.plan import Plan
 from tacit.ring.prg import Seed
 from tacit.run import material
 from tacit.secure.share import CLIENT, SERVER
-from tacit.service.stock import Stock
+from tacit.service.stock import STALE_S, Stock
 from tacit.testing.graphs import Sketch, plan_for, policy_for
 from tacit.testing.parties import House
 
@@ -55,6 +56,33 @@ def test_a_stock_keeps_whole_bundles_within_its_limit() -> None:
     assert taken is not None
     assert set(taken) == {"1/sign"}
     assert stock.take(b"b") is None, "once"
+
+
+def test_what_nobody_fetches_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stock = Stock(100)
+    assert stock.reserve(b"a", 60)
+    now[0] = STALE_S
+    assert not stock.reserve(b"b", 60)
+    now[0] += 1.0
+    assert stock.reserve(b"b", 60)
+    assert stock.take(b"a") is None
+
+
+def test_a_client_that_leaves_leaves_nothing_in_the_stock(tmp_path: Path, plan: Plan) -> None:
+    with House(tmp_path, [plan]) as house, house.client() as client:
+
+        def leave(stage: str, done: int, total: int) -> None:
+            if stage == "dealing" and done:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            client.prepare(3, leave)
+        for call in house.calls:
+            call.here.close()
+            call.thread.join(10)
+        assert house.dealer._stock._promised == 0
 
 
 @pytest.mark.parametrize("room", [0, 1 << 20])

@@ -154,6 +154,10 @@ class Dealer:
 
                 send_bundles(channel, orders, threads=self._threads, progress=note)
                 channel.recv_message(Done)
+        except BaseException:
+            for bundle, _ in made:  # whoever left may never ask the server to fetch these
+                self._stock.take(bundle)
+            raise
         finally:
             for bundle in (bundle for bundle, _ in made if bundle not in begun):  # the client left before these
                 self.store.erase(bundle)
