@@ -58,6 +58,25 @@ bool is_halves(nb::handle object) {
   return nb::ndarray_check(object) && nb::try_cast(object, a, false) && a.dtype() == nb::dtype<u32>();
 }
 
+Array<u8> take_bytes(nb::handle object, const char* name, std::size_t size) {
+  auto bytes = take<u8>(object, name, 1);
+  if (bytes.size == size) return bytes;
+  const std::string text =
+      std::string(name) + " must be " + std::to_string(size) + " bytes, not " + std::to_string(bytes.size);
+  throw nb::value_error(text.c_str());
+}
+
+Array<u8> take_bits(nb::handle object, const char* name, std::size_t n, std::size_t rows) {
+  const std::size_t row = (n + 7) / 8;
+  auto bits = take_bytes(object, name, rows * row);
+  for (std::size_t i = 0; n % 8 != 0 && i < rows; ++i) {
+    if (bits.data[(i + 1) * row - 1] >> (n % 8) != 0) {
+      throw nb::value_error((std::string(name) + " has padding bits that are not zero").c_str());
+    }
+  }
+  return bits;
+}
+
 void same_shape(const std::vector<std::size_t>& shape, const std::vector<std::size_t>& wanted, const char* name) {
   if (shape == wanted) return;
   std::string text = std::string(name) + " must have shape (";
@@ -93,6 +112,12 @@ Words new_words(const std::vector<std::size_t>& shape) {
   Words words = allocate_words(count);
   if (!words) throw std::bad_alloc();
   return words;
+}
+
+Bytes new_bytes(std::size_t size) {
+  Bytes bytes = allocate_bytes(size);
+  if (!bytes) throw std::bad_alloc();
+  return bytes;
 }
 
 nb::object to_numpy(Words words, const std::vector<std::size_t>& shape) {

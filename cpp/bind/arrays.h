@@ -44,6 +44,12 @@ nb::object by_width(nb::handle object, const char* name, int rank, const Run& ru
   return is_halves(object) ? run(take<u32>(object, name, rank)) : run(take<u64>(object, name, rank));
 }
 
+// Exactly `size` bytes.
+Array<u8> take_bytes(nb::handle object, const char* name, std::size_t size);
+
+// `rows` rows of n bits, each of whole bytes with zeros after the last bit.
+Array<u8> take_bits(nb::handle object, const char* name, std::size_t n, std::size_t rows = 1);
+
 // Fails unless the shape is the one wanted.
 void same_shape(const std::vector<std::size_t>& shape, const std::vector<std::size_t>& wanted, const char* name);
 
@@ -58,6 +64,7 @@ void check(const Status& status);
 
 // A new result array, allocated before the kernel runs and handed to numpy after.
 Words new_words(const std::vector<std::size_t>& shape);
+Bytes new_bytes(std::size_t size);
 nb::object to_numpy(Words words, const std::vector<std::size_t>& shape);
 nb::object to_numpy(Bytes bytes, std::size_t size);
 
@@ -66,5 +73,6 @@ void bind_conv(nb::module_& m);
 void bind_prg(nb::module_& m);
 void bind_poly(nb::module_& m);
 void bind_fss(nb::module_& m);
+void bind_spline(nb::module_& m);
 
 }  // namespace tacit::bind

@@ -13,30 +13,6 @@ DpfShape shape_of(i64 m, std::size_t n) {
   return shape;
 }
 
-// Exactly `size` bytes.
-Array<u8> take_bytes(nb::handle object, const char* name, std::size_t size) {
-  auto bytes = take<u8>(object, name, 1);
-  if (bytes.size == size) return bytes;
-  const std::string text =
-      std::string(name) + " must be " + std::to_string(size) + " bytes, not " + std::to_string(bytes.size);
-  throw nb::value_error(text.c_str());
-}
-
-// n bits, with zeros after the last.
-Array<u8> take_bits(nb::handle object, const char* name, std::size_t n) {
-  auto bits = take_bytes(object, name, (n + 7) / 8);
-  if (n % 8 != 0 && bits.data[bits.size - 1] >> (n % 8) != 0) {
-    throw nb::value_error((std::string(name) + " has padding bits that are not zero").c_str());
-  }
-  return bits;
-}
-
-Bytes new_bytes(std::size_t size) {
-  Bytes bytes = allocate_bytes(size);
-  if (!bytes) throw std::bad_alloc();
-  return bytes;
-}
-
 nb::object keygen_of(nb::handle alpha_, i64 m, nb::bytes client_key_, u64 client_nonce, nb::bytes server_key_,
                      u64 server_nonce, int threads, std::string_view tier_) {
   const auto alpha = take<u64>(alpha_, "alpha", 1);

@@ -16,4 +16,5 @@ NB_MODULE(_native, m) {
   tacit::bind::bind_prg(m);
   tacit::bind::bind_poly(m);
   tacit::bind::bind_fss(m);
+  tacit::bind::bind_spline(m);
 }

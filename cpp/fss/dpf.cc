@@ -180,6 +180,61 @@ u32 shares(const u64* x, u64 leaf_mask, const u64* leaves, const u64* sums) {
 // The bits of x that choose a leaf.
 u64 leaf_bits_of(i64 m) { return (u64{1} << std::min(m, kLeafBits)) - 1; }
 
+// What an evaluation of many keys has in common.
+struct Evaluation {
+  const PrgKernels& prg;
+  const DpfKernels& kernels;
+  u64 leaf_mask;
+  u64 rank;
+  u64 nonce;
+  HashKeys hash;
+  RoundKeys keys;
+
+  Evaluation(Tier tier, i64 m, unsigned party, const RootStream& stream)
+      : prg(prg_kernels(tier)), kernels(dpf_kernels(tier)), leaf_mask(leaf_bits_of(m)), rank(party),
+        nonce(stream.nonce) {
+    expand_public_keys(prg, hash);
+    prg.expand(stream.key, keys);
+  }
+};
+
+// One thread's evaluation, group by group; what it holds of the keys is wiped at the end.
+struct Walk {
+  Group group;
+  CorrectionsIn corrections;
+  u64 start_nodes[2 * kGroup];
+  u64 nodes[2 * kGroup];
+  u64 sums[2 * kGroup];
+
+  Walk() = default;
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
+  ~Walk() {
+    wipe(start_nodes, sizeof start_nodes);
+    wipe(nodes, sizeof nodes);
+    wipe(sums, sizeof sums);
+  }
+
+  void start(const Evaluation& e, const DpfShape& shape, const u8* bytes, std::size_t number) {
+    group.start(shape, number);
+    roots(e.prg, e.keys, e.nonce, group, e.rank, start_nodes);
+    corrections = read_corrections(shape, bytes, group);
+  }
+
+  // Bit j: the share of [points[j] < alpha] of key j.
+  u32 shares_at(const Evaluation& e, const u64* points) {
+    std::memcpy(nodes, start_nodes, sizeof nodes);
+    e.kernels.walk(e.hash, corrections, points, nodes, sums);
+    return shares(points, e.leaf_mask, nodes, sums);
+  }
+
+  // This group's bits into a row of them.
+  void write(u8* row, u32 bits) const {
+    const u32 own = bits & static_cast<u32>(~u64{0} >> (64 - group.count));
+    std::memcpy(row + 4 * (group.first / kGroup), &own, (group.count + 7) / 8);
+  }
+};
+
 int workers(int threads, const DpfShape& shape, double ns) {
   const auto levels = static_cast<double>(shape.levels + 2);
   return workers_for(threads, (shape.keys + kGroup - 1) / kGroup, static_cast<double>(shape.keys) * levels * ns);
@@ -238,29 +293,41 @@ Status dpf_keygen(Tier tier, int threads, const DpfShape& shape, i64 m, const u6
 Status dpf_less(Tier tier, int threads, const DpfShape& shape, i64 m, const u64* x, unsigned rank,
                 const RootStream& stream, const u8* corrections, u8* out) {
   if (rank > 1) return invalid("rank must be 0 (client) or 1 (server)");
-  const PrgKernels& prg = prg_kernels(tier);
-  const DpfKernels& kernels = dpf_kernels(tier);
-  HashKeys hash;
-  RoundKeys keys;
-  expand_public_keys(prg, hash);
-  prg.expand(stream.key, keys);
-  const u64 leaf_mask = leaf_bits_of(m);
+  const Evaluation evaluation(tier, m, rank, stream);
   const auto run = [&](int, std::size_t begin, std::size_t end) {
-    Group group;
-    u64 nodes[2 * kGroup];
-    u64 sums[2 * kGroup];
+    Walk walk;
     for (std::size_t g = begin; g < end; ++g) {
-      group.start(shape, g);
-      roots(prg, keys, stream.nonce, group, rank, nodes);
-      const u64* points = group.points_of(x);
-      kernels.walk(hash, read_corrections(shape, corrections, group), points, nodes, sums);
-      const u32 bits = shares(points, leaf_mask, nodes, sums) & static_cast<u32>(~u64{0} >> (64 - group.count));
-      std::memcpy(out + 4 * g, &bits, (group.count + 7) / 8);
+      walk.start(evaluation, shape, corrections, g);
+      walk.write(out, walk.shares_at(evaluation, walk.group.points_of(x)));
     }
-    wipe(nodes, sizeof nodes);
-    wipe(sums, sizeof sums);
   };
   share(workers(threads, shape, kNsPerWalkedLevel), (shape.keys + kGroup - 1) / kGroup, run);
+  return ok();
+}
+
+Status dpf_sides(Tier tier, int threads, const DpfShape& shape, i64 m, const u64* x, const Knots& knots, unsigned rank,
+                 const RootStream& stream, const u8* corrections, u8* out) {
+  if (rank > 1) return invalid("rank must be 0 (client) or 1 (server)");
+  const Evaluation evaluation(tier, m, rank, stream);
+  const std::size_t row = (shape.keys + 7) / 8;
+  const auto run = [&](int, std::size_t begin, std::size_t end) {
+    Walk walk;
+    for (std::size_t g = begin; g < end; ++g) {
+      walk.start(evaluation, shape, corrections, g);
+      const u64* own = walk.group.points_of(x);
+      for (std::size_t t = 0; t < knots.count; ++t) {
+        u64 points[kGroup];
+        u32 tops = 0;
+        for (std::size_t j = 0; j < kGroup; ++j) {
+          points[j] = own[j] - knots.at[t];
+          tops |= static_cast<u32>(points[j] >> m & rank) << j;
+        }
+        walk.write(out + t * row, walk.shares_at(evaluation, points) ^ tops);
+      }
+    }
+  };
+  share(workers(threads, shape, static_cast<double>(knots.count) * kNsPerWalkedLevel),
+        (shape.keys + kGroup - 1) / kGroup, run);
   return ok();
 }
 

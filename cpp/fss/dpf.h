@@ -49,4 +49,13 @@ Status dpf_keygen(Tier tier, int threads, const DpfShape& shape, i64 m, const u6
 Status dpf_less(Tier tier, int threads, const DpfShape& shape, i64 m, const u64* x, unsigned rank,
                 const RootStream& stream, const u8* corrections, u8* out);
 
+// The same at several public points a key, x - knots[t] for each t, for the sides of [x - knots[t] has bit m] ^
+// [x - knots[t] < alpha], the second on the low m bits; the server's shares hold the first. out[count][ceil(n / 8)].
+struct Knots {
+  const u64* at;
+  std::size_t count;
+};
+Status dpf_sides(Tier tier, int threads, const DpfShape& shape, i64 m, const u64* x, const Knots& knots, unsigned rank,
+                 const RootStream& stream, const u8* corrections, u8* out);
+
 }  // namespace tacit

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "fss/dpf.h"
 #include "fss/relu.h"
+#include "fss/spline.h"
 
 namespace tacit::test {
 namespace {
@@ -53,6 +54,8 @@ const Bytes kKnownCorrections = {
     0xd6, 0x01};
 const Bytes kKnownShares[2] = {{6}, {3}};
 
+const Bytes kKnownSpline = {0x65, 0x06, 0x9c, 0xe3, 0x87, 0x10, 0x13, 0x05, 0xd0, 0xe2, 0x9e, 0x85, 0x84, 0x83, 0x85};
+
 void known_answers(Checks& checks, Tier tier) {
   checks.that(keygen(checks, tier, 1, kKnownBits, kKnownAlpha) == kKnownCorrections,
               name_of(tier) + ": known corrections");
@@ -99,6 +102,9 @@ void refusals(Checks& checks) {
               "rank 2 is refused");
   checks.that(check_relu({2, 0}).code == Code::invalid, "k = 2 is refused");
   checks.that(check_relu({8, 7}).code == Code::invalid, "p = k - 1 is refused");
+  checks.that(check_spline({8, 0, 4, 1, 8}).code == Code::invalid, "degree 4 is refused");
+  checks.that(check_spline({8, 0, 2, 65, 8}).code == Code::invalid, "65 knots are refused");
+  checks.that(check_spline({8, 0, 2, 1, 17}).code == Code::invalid, "words of 17 bytes are refused");
 }
 
 void relu(Checks& checks, Tier tier, int threads, ReluShape shape, std::size_t n) {
@@ -133,6 +139,69 @@ void relu(Checks& checks, Tier tier, int threads, ReluShape shape, std::size_t n
   checks.that(right, name_of(tier) + ": relu at " + std::to_string(shape.bits) + " bits");
 }
 
+// Made with a separate program from the definition.
+void known_spline(Checks& checks, Tier tier) {
+  const SplineShape shape{12, 2, 2, 2, 5};
+  const Vector lam{0x123, 0xabc, 0x7ff};
+  const Bytes flips{5, 3};
+  Bytes words(3 * shape.words() * 5);
+  checks.that(bool(spline_deal(tier, 1, shape, 3, lam.data(), flips.data(), kKeys[0], 9, words.data())),
+              "spline_deal runs");
+  const Bytes known(words.begin(), words.begin() + 15);
+  checks.that(known == kKnownSpline, name_of(tier) + ": known words of a spline");
+}
+
+// The piecewise polynomial of y, or of its tag when that is one more, on both sides of every knot.
+void spline(Checks& checks, Tier tier, int threads, const SplineShape& shape, std::size_t n) {
+  const Vector lam = noise(n, 1);
+  const Vector raw = noise(n, 2);
+  const Vector coins = noise(n, 3);
+  const u64 half = u64{1} << (shape.bits - 2);
+  const auto knots = static_cast<std::size_t>(shape.knots);
+  const auto terms = static_cast<std::size_t>(shape.degree) + 1;
+  Vector coeffs = noise((knots + 1) * terms, 4);
+  for (u64& c : coeffs) c = static_cast<u64>(static_cast<i64>(c) >> 2);
+  const std::size_t row = (n + 7) / 8;
+  Bytes flips(knots * row);
+  Bytes dhat(knots * row);
+  Vector opened(n);
+  Vector want(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const i64 y = static_cast<i64>(1 + raw[i] % (2 * half - 1)) - static_cast<i64>(half);
+    opened[i] = static_cast<u64>(y) + lam[i] + half;
+    const auto unused = static_cast<unsigned>(64 - shape.bits);
+    const u64 whole = opened[i] << unused >> unused;
+    const bool high = (whole >> (shape.bits - 1)) != 0;
+    const u64 tag = high ? lam[i] << unused >> unused >> shape.shift
+                         : static_cast<u64>(static_cast<i64>(lam[i] << unused) >> unused >> shape.shift);
+    const u64 u = (whole >> shape.shift) - (half >> shape.shift) - tag;
+    for (std::size_t k = 0; k <= knots; ++k) {
+      const bool taken = k == 0 || (coins[i] >> (k % 32) & 1) != 0;
+      const bool flip = k != 0 && (coins[i] >> (32 + k % 32) & 1) != 0;
+      u64 value = 0;
+      for (std::size_t j = terms; j-- > 0;) value = value * u + coeffs[k * terms + j];
+      want[i] += taken ? value : 0;
+      if (k == 0) continue;
+      flips[(k - 1) * row + i / 8] |= static_cast<u8>((flip ? 1 : 0) << (i % 8));
+      dhat[(k - 1) * row + i / 8] |= static_cast<u8>((flip != taken ? 1 : 0) << (i % 8));
+    }
+  }
+  Bytes words(n * shape.words() * static_cast<std::size_t>(shape.bytes));
+  Vector client(n);
+  Vector server(n);
+  checks.that(bool(spline_deal(tier, threads, shape, n, lam.data(), flips.data(), kKeys[0], 9, words.data())),
+              "spline_deal runs");
+  checks.that(bool(spline_client(tier, threads, shape, coeffs.data(), 0, n, opened.data(), dhat.data(), kKeys[0], 9,
+                                 client.data())),
+              "spline_client runs");
+  checks.that(bool(spline_server(threads, shape, coeffs.data(), 0, n, opened.data(), dhat.data(), words.data(),
+                                 server.data())),
+              "spline_server runs");
+  bool right = true;
+  for (std::size_t i = 0; i < n; ++i) right = right && client[i] + server[i] == want[i];
+  checks.that(right, name_of(tier) + ": spline of degree " + std::to_string(shape.degree));
+}
+
 }  // namespace
 }  // namespace tacit::test
 
@@ -141,6 +210,11 @@ int main() {
   Checks checks;
   for (tacit::Tier tier : tacit::supported_tiers()) {
     known_answers(checks, tier);
+    known_spline(checks, tier);
+    for (tacit::i64 degree : {1, 2, 3}) {
+      for (std::size_t n : {0, 1, 9, 12, 100}) spline(checks, tier, 1, {40, 12, degree, 16, 8}, n);
+      spline(checks, tier, 3, {64, 20, degree, 64, 16}, 2001);
+    }
     for (tacit::i64 m = 1; m <= 5; ++m) every_pair(checks, tier, m);
     for (tacit::i64 m : {6, 7, 8, 9, 31, 39, 43, 63}) {
       for (std::size_t n : {0, 1, 3, 31, 32, 33, 64, 99}) compares(checks, tier, 1, m, noise(n, 1), noise(n, 2));

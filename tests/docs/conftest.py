@@ -50,9 +50,8 @@ class Model:
 def compiled(graph: Graph, xs: list[Floats], **policy: Any) -> Model:
     """The model of a graph of any number of inputs."""
     batch = xs[0] if len(xs) == 1 else tuple(xs)
-    return Model(
-        graph, xs, tacit.compile(graph, batch, calibration=[batch], policy=tacit.Policy(**{"input_bits": 16, **policy}))
-    )
+    policy = {"input_bits": 16, "smooth_bits": 14, **policy}  # finer than what is compared
+    return Model(graph, xs, tacit.compile(graph, batch, calibration=[batch], policy=tacit.Policy(**policy)))
 
 
 def broad_net() -> tuple[Graph, list[Floats]]:
@@ -83,6 +82,7 @@ def gated_net() -> tuple[Graph, list[Floats]]:
     y = s.op("leaky", s.conv(y, 2), attrs={"slope": "-1/8"})
     y = s.op("clip", s.conv(y, 2), attrs={"low": "-1/3", "high": "3/4"})
     y = s.op("add", y, s.poly(s.op("clip", y, attrs={"high": "1/5"}), ("0", "1/2", "1/2")))
+    y = s.op("smooth", y, attrs={"function": "gelu"})
     logits = s.linear(s.flat(y), 5)
     return s.graph(logits, s.op("step", s.linear(s.flat(y), 4)), s.op("topk", logits, attrs={"k": 2})), s.values()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from reference_gates import Gate, Parts, fanned, gates, group
+from reference_gates import Gate, Parts, fanned
 from reference_numbers import (
     PRODUCTS,
     Plan,
@@ -27,6 +27,7 @@ from reference_numbers import (
     unpack,
 )
 from reference_products import crossed
+from reference_splines import gates, group
 from reference_wire import Wire
 
 __all__ = ["Bundle", "Client"]

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
-from reference_numbers import Plan, Step, Words, correction_bytes, mask, pack, packed_size, stream, unpack
-from reference_products import products
+from reference_numbers import Step, Words, mask, pack, packed_size, stream, unpack
 
-__all__ = ["Gate", "Parts", "fanned", "gates", "group"]
+__all__ = ["CLIENT", "SERVER", "Bits", "Gate", "Keys", "Parts", "fanned", "roots"]
 
 CLIENT, SERVER = 0, 1
 Blocks = NDArray[np.uint8]
@@ -45,7 +44,7 @@ def _split(nodes: Blocks) -> tuple[Blocks, Bits]:
     return seeds, (nodes[:, 0] & 1).astype(bool)
 
 
-def _roots(seed: bytes, domain: int, site: int, count: int, rank: int) -> Blocks:
+def roots(seed: bytes, domain: int, site: int, count: int, rank: int) -> Blocks:
     """One block a key, its lowest bit the party's rank."""
     blocks = np.frombuffer(stream(seed, domain, site, 2 * count).astype("<u8").tobytes(), np.uint8).reshape(-1, 16)
     roots = blocks & np.array([0xFE] + [0xFF] * 15, np.uint8)
@@ -202,7 +201,7 @@ class Gate:
                 c = c - np.uint64(1 << test.low)
             size = Keys.size(test.m, self.n)
             keys = Keys.read(parts[test.name][:size], test.m, self.n)
-            share = keys.less(test.point(c), _roots(seed, test.roots, self.step.site, self.n, rank))
+            share = keys.less(test.point(c), roots(seed, test.roots, self.step.site, self.n, rank))
             if rank == CLIENT:
                 share ^= self._drawn(seed, test.share)[: self.n]
             else:
@@ -234,8 +233,8 @@ class Gate:
         theirs: Parts = {}
         for test, r in zip(self.tests, hidden.astype(bool).reshape(-1, self.n), strict=True):
             value = mu if test.name == "sign" else lam
-            roots = [_roots(s, test.roots, site, self.n, rank) for rank, s in enumerate((client, server))]
-            mine[test.name] = Keys.made(test.m, test.point(value), (roots[0], roots[1])).written()
+            own = [roots(s, test.roots, site, self.n, rank) for rank, s in enumerate((client, server))]
+            mine[test.name] = Keys.made(test.m, test.point(value), (own[0], own[1])).written()
             w = test.top(value) ^ r ^ self._drawn(client, test.share) ^ (test.name == "sign")
             theirs[test.name] = mine[test.name] + pack(w.astype(np.uint64), 1)
         values = self._values(hidden.reshape(-1, self.n), lam)
@@ -306,26 +305,6 @@ class Gate:
         before = np.concatenate([np.full_like(d[:1], rank), d[:-1]])
         found = ((before - d) * np.arange(d.shape[-1], dtype=np.uint64)).sum(-1, dtype=np.uint64)
         return np.moveaxis(found, 0, -1)
-
-
-def gates(plan: Plan) -> dict[int, Gate]:
-    """The gates of a plan, by site."""
-    operands = {step.site: plan.steps[step.inputs[0]] for step in plan.steps if step.inputs}
-    return {
-        step.site: Gate(step, operands[step.site].shape, operands[step.site].k)
-        for step in plan.steps
-        if step.op in ("relu", "step", "ranks", "labels") and plan.protocol != "clear"
-    }
-
-
-def group(plan: Plan) -> int:
-    """How many bundles are primed together."""
-    material = sum(step.size for step in plan.registered)
-    material += sum(step.size for step in plan.steps if step.op in ("open", "remask", "reveal"))
-    material += sum(correction_bytes(step) for step in plan.steps if step.op == "poly")
-    material += sum(sum(gate.sizes(rank).values()) for gate in gates(plan).values() for rank in (CLIENT, SERVER))
-    material += sum(step.size for step in products(plan).values())
-    return max(1, min(64, (1 << 28) // material))
 
 
 def _turn(bits: Words) -> Words:

@@ -170,7 +170,7 @@ class Plan:
             return {**result, "k": attrs["ring"], "scale": Fraction(attrs["scale"]), "preset": "dealt"}
         if op in _SAME:
             return {**result, "preset": _SAME[op] or x.preset}
-        if op in ("fan", "relu", "step", "ranks", "labels"):
+        if op in ("fan", "relu", "step", "ranks", "labels", "spline"):
             return {**result, **_gated(op, attrs, x)}
         zeros = [np.zeros(operand.shape, np.uint64) for operand in operands]
         if op in PRODUCTS:

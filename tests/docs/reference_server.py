@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from reference_client import answer_whole
-from reference_gates import Parts, fanned, gates, group
+from reference_gates import Parts, fanned
 from reference_numbers import (
     LINEAR,
     PRODUCTS,
@@ -28,6 +28,7 @@ from reference_numbers import (
     unpack,
 )
 from reference_products import crossed
+from reference_splines import gates, group
 from reference_wire import Wire
 
 __all__ = ["Bundle", "Server", "integers"]

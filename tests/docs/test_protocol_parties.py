@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import reference_numbers as numbers
 from reference_client import Client
-from reference_gates import group
 from reference_server import Server, integers
+from reference_splines import group
 from reference_wire import NOBODY, Identity, Refused, Wire, accept, dial
 
 import tacit
@@ -101,7 +101,7 @@ def test_the_client_gets_the_answers_of_every_gate(plain: House, name: str, requ
     model = request.getfixturevalue(name)
     client = prepared(plain, model.plan, 2)
     ops = {step.op for step in client.plan.steps}
-    assert ops >= {"relu", "fan", "combine", "plus", "take", "step", "pairs", "ranks", "labels", "poly"}
+    assert ops >= {"relu", "fan", "combine", "plus", "take", "step", "pairs", "ranks", "labels", "spline", "poly"}
     client.prime()
     for _ in range(2):
         outputs = client.predict(*model.xs)

@@ -24,7 +24,9 @@ MAX_ELEMENTS = 1 << 32
 _SCALE_BITS, _NUMBER_BITS = 1 << 12, 31
 _COEFFICIENT = re.compile(r"-?[0-9]{1,39}", re.ASCII)
 #: Steps that the planner writes beside those of `tacit.ops`.
-_WORDS = frozenset({"mask", "remask", "open", "reveal", "fan", "plus", "ranks", "labels", "sign", "choose", "iota"})
+_WORDS = frozenset(
+    {"mask", "remask", "open", "reveal", "fan", "plus", "ranks", "labels", "sign", "choose", "iota", "spline"}
+)
 _TENSORS = {
     "linear": ("weight", "bias"),
     "conv": ("weight", "bias"),

@@ -89,6 +89,7 @@ def plan_graph(
         "weight_bits": policy.weight_bits,
         "ranges": policy.ranges,
         "margin": policy.margin,
+        "smooth_bits": policy.smooth_bits,
         "failure_bits": policy.failure_bits,
         "window": policy.window,
         "tie": policy.tie,

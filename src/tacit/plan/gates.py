@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from tacit.errors import InvalidFile
+from tacit.plan.pieces import check_spline, check_spline_form
 from tacit.secure.multiply import PRODUCTS
 from tacit.secure.session import Step
 from tacit.secure.share import Wire
@@ -15,7 +16,7 @@ from tacit.secure.share import Wire
 __all__ = ["GATES", "MAX_KNOTS", "check_choice", "check_fan", "check_form", "check_gate"]
 
 #: Steps that read an opened value and test its sign.
-GATES = ("relu", "step", "ranks", "labels", "sign")
+GATES = ("relu", "step", "ranks", "labels", "sign", "spline")
 
 MAX_KNOTS = 64
 _SLOPE_BITS = 31
@@ -31,9 +32,10 @@ _ATTRS = {
     **dict.fromkeys(PRODUCTS, frozenset[str]()),
     "sign": frozenset({"bits"}),
     "choose": frozenset({"ring", "scale", "shift", "slopes"}),
+    "spline": _COUNT | {"knots", "coeffs", "degree", "domain", "shift", "trunc", "width", "value_bits", "error"},
 }
 #: Which steps each reads.
-_SOURCES = {"ranks": ("open",), "labels": ("fan",), "sign": ("open",)}
+_SOURCES = {"ranks": ("open",), "labels": ("fan",), "sign": ("open",), "spline": ("open",)}
 
 
 def check_form(step: Step) -> None:
@@ -63,6 +65,8 @@ def check_form(step: Step) -> None:
         raise InvalidFile(f"a sign test of the bits {bits[0]} to {bits[1]} has nothing to look at")
     if step.op == "relu":
         _check_relu(attrs)
+    elif step.op == "spline":
+        check_spline_form(attrs)
     elif attrs.get("scale", "1") != "1":
         raise InvalidFile(f"it counts, so that its scale is 1, not {attrs['scale']}")
 
@@ -85,7 +89,9 @@ def check_gate(step: Step, source: Step, opened: Wire, limit: float) -> None:
     _, high = step.attrs["bits"]
     if high > opened.ring:
         raise InvalidFile(f"its sign test looks at bits up to {high} of a ring of {opened.ring}")
-    if reach > Fraction(2) ** (high - 2):
+    if step.op == "spline":
+        check_spline(step.attrs, opened.ring, reach)
+    elif reach > Fraction(2) ** (high - 2):
         raise InvalidFile(f"its sign test leaves out bits above {high} that values in range have")
     if step.op == "relu" and step.attrs["shift"] > opened.ring - 2:
         raise InvalidFile(f"it shifts {step.attrs['shift']} bits out of a ring of {opened.ring}")

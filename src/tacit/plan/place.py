@@ -18,6 +18,7 @@ from tacit.plan.plan import run_step
 from tacit.plan.policy import RINGS, Policy
 from tacit.plan.products import factors
 from tacit.plan.rings import assign_rings, spare_bits
+from tacit.plan.smooth import smooth
 from tacit.secure.protocol import load_protocol
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Wire
@@ -191,6 +192,10 @@ class Placement:
         }
         return self.emit("relu", (opened,), node, attrs)
 
+    def smooth(self, site: int, node: str, source: str, function: str, low: Fraction | None) -> int:
+        """See `Placer.smooth`."""
+        return smooth(self, site, node, source, function, low)
+
     def _must_fit(self, node: str, scale: Fraction, bound: float) -> None:
         if not self.fits(scale, bound):
             advice = "Train for a smaller range, or lower policy.margin, input_bits or weight_bits."
@@ -256,9 +261,10 @@ def settled(graph: Graph, bounds: Mapping[str, float]) -> dict[str, float]:
     for node in graph.nodes:
         operation = ops.load(node.op)
         extent = getattr(operation, "extent", None)
-        if extent is not None:
-            out[node.id] = float(extent(node.attrs, *(shapes[i] for i in node.inputs)))
-        elif node.inputs and not node.weights and certain.issuperset(node.inputs) and node.op != "poly":
+        own = None if extent is None else extent(node.attrs, *(shapes[i] for i in node.inputs))
+        if own is not None:
+            out[node.id] = float(own)
+        elif node.inputs and not node.weights and certain.issuperset(node.inputs) and node.op not in ("poly", "smooth"):
             out[node.id] = operation.bound(node.attrs, {}, *(out[i] for i in node.inputs))
         else:
             continue

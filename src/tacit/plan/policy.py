@@ -69,6 +69,8 @@ class Policy(_FromToml):
     reveal         what the client learns: "values", "argmax" (the label alone) or "top5" (any number of labels)
     network        the link that the plan is made for: "lan", "wan", "100mbit/40ms"; it decides between gates of few
                    messages and gates of few bytes
+    smooth_bits    a smooth function is computed within 2^-smooth_bits over its whole range, relatively so where it has
+                   a pole; or within four units of an activation's resolution, if that is more
     failure_bits   every activation's truncation fails with probability at most 2^-failure_bits
     """
 
@@ -84,6 +86,7 @@ class Policy(_FromToml):
     rounding: str = "stochastic"
     reveal: str = "values"
     network: str = "lan"
+    smooth_bits: int = 11
     failure_bits: int = 40
 
     def __post_init__(self) -> None:
@@ -96,6 +99,7 @@ class Policy(_FromToml):
         if not isinstance(self.tolerance, (int, float)) or not 0 <= self.tolerance <= 1:
             raise InvalidInput(f"policy.tolerance must be a number from 0 to 1, not {self.tolerance!r}")
         _whole("weight_bits", self.weight_bits, 4, 24)
+        _whole("smooth_bits", self.smooth_bits, 4, 20)
         _whole("failure_bits", self.failure_bits, 20, 80)
         if self.ring != 0 or isinstance(self.ring, bool):
             _whole("ring", self.ring, MIN_RING, MAX_RING, "0 (automatic) or ")

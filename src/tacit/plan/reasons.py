@@ -55,6 +55,9 @@ def _gates(plan: Plan) -> Iterator[str]:
 
 
 def _gate(plan: Plan, step: Step) -> str:
+    if step.op == "spline":
+        knots, degree, error = len(step.attrs["knots"]), step.attrs["degree"], float(Fraction(step.attrs["error"]))
+        return f"spline: {knots} knots, degree {degree}, within {error:.1e} of its function, coins included"
     low, high = step.attrs["bits"]
     ring = plan.wires[step.inputs[0]].ring
     line = f"{step.op}: the sign is tested on bits {low} to {high} of {ring}"

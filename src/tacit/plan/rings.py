@@ -26,7 +26,7 @@ _LEAST_WEIGHT_BITS = 6
 #: Products with the server's weights.
 LINEAR = ("linear", "conv", "affine")
 #: Gates that no operation of `tacit.ops` is named after.
-_GATES = ("ranks", "labels", "sign", "choose", "iota")
+_GATES = ("ranks", "labels", "sign", "choose", "iota", "spline")
 
 
 def chooses_ring(step: Step) -> bool:

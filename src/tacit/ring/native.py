@@ -38,6 +38,7 @@ __all__ = [
     "dpf_key_bytes",
     "dpf_keygen",
     "dpf_less",
+    "dpf_sides",
     "dpf_size",
     "linear",
     "matmul",
@@ -50,6 +51,9 @@ __all__ = [
     "relu_deal",
     "relu_server",
     "scale",
+    "spline_client",
+    "spline_deal",
+    "spline_server",
     "sub",
     "tiers",
     "unpack",
@@ -281,3 +285,87 @@ def relu_server(
 ) -> Words:
     """The server's share of what `relu_client` describes, from its `relu_deal` of (n, 5). Gives (n,)."""
     return _native.relu_server(opened, k, p, dhat, words, ring, below, above, threads=threads, tier=tier)
+
+
+def dpf_sides(
+    x: Words,
+    knots: Words,
+    m: int,
+    rank: int,
+    key: bytes,
+    nonce: int,
+    corrections: Bytes,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> Bytes:
+    """`dpf_less` at x - t for every t of `knots`, of (q,), with one key an element; gives q rows of ceil(n / 8) bytes.
+
+    The server's shares also hold bit m of x - t, so that the sum is that bit ^ [(x - t) mod 2^m < alpha mod 2^m].
+    """
+    return _native.dpf_sides(x, knots, m, rank, key, nonce, corrections, threads=threads, tier=tier)
+
+
+def spline_deal(
+    lam: Words,
+    k: int,
+    p: int,
+    degree: int,
+    knots: int,
+    width: int,
+    flips: Bytes,
+    key: bytes,
+    nonce: int,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> Bytes:
+    """The server's shares of what `spline_client` and `spline_server` need; the client's are the stream itself.
+
+    For masks lam of (n,) and secret bits r, `knots` rows of packed bits (ceil(n / 8) bytes) in `flips`: the words
+    tag_0^e, tag_1^e (e = 1 ... degree, the tags of `powers`), then for each knot r, r tag_0^e, r tag_1^e, less the
+    client's share, block (words of an element) e + j of the stream of (key, nonce) for word j of element e. Each takes
+    `width` bytes (1 to 16). 1 <= degree <= 3, knots <= 64.
+    """
+    return _native.spline_deal(lam, k, p, degree, knots, width, flips, key, nonce, threads=threads, tier=tier)
+
+
+def spline_client(
+    opened: Words,
+    k: int,
+    p: int,
+    coeffs: Words,
+    trunc: int,
+    width: int,
+    dhat: Bytes,
+    key: bytes,
+    nonce: int,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> Words:
+    """The client's share of P(u) >> trunc at the opened values C of (n,), where u is y >> p or one more.
+
+    P = P_0 + sum of d_i Q_i: coeffs of (knots + 1, degree + 1) holds the coefficients of P_0 and the Q_i from the
+    constant up, as two's complement within 63 bits, `dhat` the bits d_i ^ r_i as `flips` of `spline_deal` holds r_i,
+    whose key and nonce these are too. Gives (n,). The shares sum to P(u) / 2^trunc within one unit, except with
+    probability |P(u)| / 2^(8 width).
+    """
+    return _native.spline_client(opened, k, p, coeffs, trunc, width, dhat, key, nonce, threads=threads, tier=tier)
+
+
+def spline_server(
+    opened: Words,
+    k: int,
+    p: int,
+    coeffs: Words,
+    trunc: int,
+    width: int,
+    dhat: Bytes,
+    words: Bytes,
+    *,
+    threads: int = 1,
+    tier: str = "",
+) -> Words:
+    """The server's share of what `spline_client` describes, from what `spline_deal` gave. Gives (n,)."""
+    return _native.spline_server(opened, k, p, coeffs, trunc, width, dhat, words, threads=threads, tier=tier)

@@ -27,6 +27,7 @@ __all__ = [
     "remask",
     "reveal",
     "scaled",
+    "spline",
     "step",
     "times",
 ]
@@ -45,6 +46,7 @@ WORDS = (
     "relu",
     "fan",
     "step",
+    "spline",
     "ranks",
     "labels",
     "times",
@@ -112,6 +114,11 @@ def fan(s: Session, opened: Share) -> Share:
 def step(s: Session, opened: Share) -> Share:
     """[y >= 0] at an opened value, masked afresh."""
     return s.protocol.kernels["step"](s, opened)
+
+
+def spline(s: Session, opened: Share) -> Share:
+    """The step's piecewise polynomial at an opened value, truncated, masked afresh."""
+    return s.protocol.kernels["spline"](s, opened)
 
 
 def ranks(s: Session, opened: Share) -> Share:

@@ -15,7 +15,7 @@
     CARRY_KEYS      12    each party's  its roots of the point functions of a carry, 128 bits each
     CARRY_SHARE     13    client        its share of the carry's correction
     BITS            14    client        its shares of mask bits as numbers
-    TABLE           15    client        its shares of masked tables
+    SPLINE          15    client        its shares of a spline's words, 128 bits each
     CROSS           16    client        its shares of products of two masks
 
 A (seed, domain, site) triple is expanded once per use; sites are step numbers of the plan.
@@ -41,7 +41,7 @@ __all__ = [
     "SIGN_KEYS",
     "SIGN_SERVER",
     "SIGN_SHARE",
-    "TABLE",
+    "SPLINE",
 ]
 
 MASK: Final = 1
@@ -58,5 +58,5 @@ SELECT: Final = 11
 CARRY_KEYS: Final = 12
 CARRY_SHARE: Final = 13
 BITS: Final = 14
-TABLE: Final = 15
+SPLINE: Final = 15
 CROSS: Final = 16

@@ -65,6 +65,11 @@ class Placer(Protocol):
     def polynomial(self, site: int, node: str, coeffs: list[str], source: str) -> int:
         """A public polynomial at `site`, brought back to the resolution."""
 
+    def smooth(self, site: int, node: str, source: str, function: str, low: Fraction | None) -> int:
+        """A curve of `tacit.ir.curves` at `site`, within the policy's error; `low` is what arguments do not fall below
+        where the domain is positive. Raises InvalidInput.
+        """
+
     def sign_bits(self, scale: Fraction, bound: float, *, exact: bool = False) -> list[int]:
         """The bits [low, high) of an opened value at `scale` below `bound` that a sign test looks at."""
 

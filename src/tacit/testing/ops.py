@@ -71,6 +71,11 @@ def _unary(op: str, **attrs: Attr) -> Draw:
     return lambda s: [s.op(op, x := s.input(2, 3, 4), attrs=attrs), s.op(op, s.linear(x, 5), attrs=attrs)]
 
 
+def _sigmoid(s: Sketch) -> str:
+    """Values above 0.15."""
+    return s.op("smooth", s.op("clip", s.input(2, 9), attrs={"low": "-3/2"}), attrs={"function": "sigmoid"})
+
+
 def _max(**attrs: Attr) -> Draw:
     return lambda s: [
         s.op("max", s.input(2, 2, 7), attrs=attrs),
@@ -145,6 +150,19 @@ CASES: Mapping[str, Sequence[Draw]] = {
     "relu": [lambda s: [s.op("relu", s.input(2, 3, 4))], lambda s: [s.op("relu", s.conv(s.input(2, 3, 5, 5), 4, 3))]],
     "reshape": [lambda s: [s.flat(s.input(2, 3, 4))]],
     "scale": [_scale("1", "10"), _scale("-3", "7"), _scale("5", "1")],
+    "smooth": [
+        _unary("smooth", function="gelu"),
+        _unary("smooth", function="tanh"),
+        lambda s: [
+            s.op("smooth", s.op("scale", s.input(2, 9), attrs={"num": "5", "den": "3"}), attrs={"function": "silu"})
+        ],
+        lambda s: [s.op("smooth", _sigmoid(s), attrs={"function": "reciprocal", "low": "1/8"})],
+        lambda s: [s.op("smooth", _sigmoid(s), attrs={"function": "log", "low": "1/8"})],
+        lambda s: [
+            s.op("smooth", s.op("scale", _sigmoid(s), attrs={"num": "-4", "den": "1"}), attrs={"function": "decay"})
+        ],
+        lambda s: [s.op("smooth", s.op("step", s.input(2, 9)), attrs={"function": "sigmoid"})],
+    ],
     "step": [_unary("step")],
     "sub": [lambda s: [s.op("sub", s.input(2, 3, 4), s.input(2, 3, 4))], _unequal("sub")],
     "take": [lambda s: [s.op("take", s.input(2, 5, 2), attrs={"axis": 1, "index": [3, 0, 0, 2, 4]})]],

@@ -33,6 +33,7 @@ PROTOCOL = Protocol(
         "choose": kernels.choose,
         "iota": hub.iota,
         "step": kernels.step,
+        "spline": kernels.spline,
         "ranks": kernels.ranks,
         "labels": kernels.labels,
         "times": kernels.times,

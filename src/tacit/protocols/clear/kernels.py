@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from tacit.ring.piecewise import piecewise
 from tacit.ring.tensor import centered
 from tacit.secure import bilinear
 from tacit.secure.cost import Cost, Message
@@ -33,6 +34,7 @@ __all__ = [
     "relu",
     "reveal",
     "sign",
+    "spline",
     "step",
     "times",
 ]
@@ -151,6 +153,19 @@ def relu(s: Session, opened: Share) -> Share:
     y = centered(opened.require(), opened.wire.ring) >> int(s.step.attrs["shift"])
     below, above = s.step.attrs.get("slopes", (0, 1))
     return Share(wire, np.where(y < 0, y * below, y * above).view(np.uint64))
+
+
+@kernel("spline", out=_poly_out, cost=_poly_cost, deal=_poly_ahead, prime=_poly_ahead)
+def spline(s: Session, opened: Share) -> Share:
+    """The piecewise polynomial of y >> p in exact integers, rounded down."""
+    wire, attrs = _poly_out(s, opened.wire), s.step.attrs
+    if s.rank == CLIENT:
+        return Share(wire)
+    u = centered(opened.require(), opened.wire.ring) >> int(attrs["shift"])
+    numbers, terms = [int(c) for c in attrs["coeffs"]], int(attrs["degree"]) + 1
+    coeffs = [numbers[i : i + terms] for i in range(0, len(numbers), terms)]
+    value = piecewise([int(t) for t in attrs["knots"]], coeffs, u) >> int(attrs["trunc"])
+    return Share(wire, value.view(np.uint64))
 
 
 def _fan_out(s: Session, opened: Wire) -> Wire:

@@ -3,6 +3,7 @@
 from tacit.protocols.fss.bit import labels_of, ranks, step
 from tacit.protocols.fss.relu import choose, fan, relu
 from tacit.protocols.fss.sign import sign
+from tacit.protocols.fss.spline import spline
 from tacit.protocols.fss.times import times
 from tacit.secure import hub
 from tacit.secure.linear import product
@@ -41,6 +42,7 @@ PROTOCOL = Protocol(
         "choose": choose,
         "iota": hub.iota,
         "step": step,
+        "spline": spline,
         "ranks": ranks,
         "labels": labels_of,
         "times": times,
