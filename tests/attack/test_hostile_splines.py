@@ -83,6 +83,7 @@ def test_a_spline_reads_no_differences_from_knots(plan: Plan) -> None:
     data = json.loads(plan.canonical())
     (site,) = (i for i, step in enumerate(data["steps"]) if step["op"] == "spline")
     spline = data["steps"][site]
+    data["ranges"][str(len(data["steps"]))] = data["ranges"][str(spline["inputs"][0])]
     data["steps"].append({**spline, "op": "fan", "attrs": {"knots": ["0"]}})
     data["steps"].append({**spline, "inputs": [len(data["steps"]) - 1]})
     with pytest.raises(InvalidFile, match="read"):

@@ -199,7 +199,8 @@ def fit_spline(
     ends = (max(ends[0], 1), ends[1]) if f.positive else ends
     coin = steepest / float(tag) if shift else 0.0
     unit = 2.0**-out_bits / float(f.sizes(value).min())
-    most = 0.95 * (tolerance - coin - unit)
+    slack = unit if ends[1] - ends[0] >= _GRID else 0.0
+    most = 0.95 * (tolerance - coin - unit - slack)
     top = max(1, math.ceil(math.log2(float(np.abs(value).max()) + tolerance)) + 1)
     task = _Task(f, float(tag), *ends, 0)
     choices = _choices(task, most, failure_bits, out_bits, top) if most > 0 else []
@@ -209,7 +210,7 @@ def fit_spline(
             return spline
     raise InvalidInput(
         f"{name} from {low:g} to {high:g} does not come within {tolerance:.2g} in {MAX_PIECES} pieces; raise "
-        "policy.tolerance or train for a smaller range"
+        "it, by policy.smooth_bits, or train for a smaller range"
     )
 
 
