@@ -1,4 +1,6 @@
-"""The digits network: a small residual net with four polynomial activations, made to be served privately."""
+"""The two digits networks: a residual net with four polynomial activations, made to be served privately, and an
+ordinary CNN of ReLU and max-pool, served as it is.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-__all__ = ["INPUT_SHAPE", "DigitsNet", "Quartic", "ResidualBlock", "build_model", "preprocess"]
+__all__ = ["INPUT_SHAPE", "NETS", "DigitsNet", "Quartic", "ReluNet", "ResidualBlock", "build_model", "preprocess"]
 
 INPUT_SHAPE = (1, 8, 8)
 """Channels, rows and columns of one image."""
@@ -65,13 +67,42 @@ class DigitsNet(nn.Module):
         return self.head(self.mean(features).flatten(1))
 
 
+class ReluNet(nn.Module):
+    """Logits [N, 10] of images [N, 1, 8, 8] in [0, 1]: what anybody would write for small images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify a batch of images."""
+        return self.head(self.features(x).flatten(1))
+
+
+NETS: dict[str, type[nn.Module]] = {"digits": DigitsNet, "relu": ReluNet}
+"""The networks by the names of their files in the package."""
+
+
 def preprocess(images: Tensor) -> Tensor:
     """Turn pixels 0..16, integers of shape [N, 8, 8], into the network's input: float32 [N, 1, 8, 8] in [0, 1]."""
     return images.to(torch.float32).unsqueeze(1) / 16
 
 
-def build_model(weights_path: str | Path) -> nn.Module:
-    """Load the network from a safetensors file, ready for inference; a wrong or partial file raises an error."""
-    model = DigitsNet()
+def build_model(weights_path: str | Path, net: str = "digits") -> nn.Module:
+    """Load a network from a safetensors file, ready for inference; a wrong or partial file raises an error."""
+    model = NETS[net]()
     model.load_state_dict(load_file(str(weights_path)))
     return model.eval()

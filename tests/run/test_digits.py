@@ -31,3 +31,19 @@ def test_logits_and_predictions() -> None:
     assert (got.argmax(1) == want.argmax(1)).mean() >= 0.999
     accuracy = (got.argmax(1) == data.test_labels[: len(got)]).mean()
     assert accuracy > 0.97
+
+
+def test_relu_and_max_pool_choose_the_same_digit() -> None:
+    plan = load_plan(str(digits.plan("relu")))
+    assert plan.graph is not None
+    data = digits.load()
+    images, right = digits.preprocess(data.test_images), 0
+    for start in range(0, len(images), plan.batch):
+        x = images[start : start + plan.batch]
+        result = simulate(plan, x)
+        check_bill(plan, result)
+        got, (want,) = result.outputs[0], run_clear(plan.graph, x)
+        assert (got.argmax(1) == want.argmax(1)).all()
+        assert np.sqrt(((got - want) ** 2).mean() / (want**2).mean()) < 2e-3
+        right += int((got.argmax(1) == data.test_labels[start : start + plan.batch]).sum())
+    assert right / len(images) > 0.99

@@ -51,3 +51,13 @@ def test_weights_classify_the_test_images_within_range(monkeypatch: pytest.Monke
     assert (logits.argmax(1).numpy() == data.test_labels).mean() >= 0.99
     assert len(largest) == 4
     assert max(largest) < 6
+
+
+def test_the_network_of_relu_and_max_pool_classifies_the_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    model = importlib.import_module("digits_model").build_model(str(digits.weights("relu")), "relu")
+    data = digits.load()
+    with torch.no_grad():
+        logits = model(torch.from_numpy(digits.preprocess(data.test_images)).float())
+    assert (logits.argmax(1).numpy() == data.test_labels).mean() >= 0.99

@@ -1,4 +1,4 @@
-"""Handwritten digits of 8x8 pixels: test images with labels, calibration images, and trained weights."""
+"""Handwritten digits of 8x8 pixels: test images with labels, calibration images, weights and plans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load as load_arrays
 
-__all__ = ["Digits", "load", "preprocess", "weights"]
+__all__ = ["Digits", "load", "plan", "preprocess", "weights"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ def preprocess(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     return images.astype(np.float64)[:, None] / 16
 
 
-def weights() -> Traversable:
-    """The safetensors file of the weights of `examples/digits_model.py`."""
-    return files(__name__).joinpath("weights.safetensors")
+def weights(net: str = "digits") -> Traversable:
+    """The safetensors file of a network of `examples/digits_model.py`: "digits" (quartics) or "relu"."""
+    return files(__name__).joinpath({"digits": "weights.safetensors", "relu": "relu_weights.safetensors"}[net])
+
+
+def plan(net: str = "digits", *, public: bool = False) -> Traversable:
+    """The shipped plan of 25 images a run of the same networks: the owner's with weights, or the public half."""
+    return files(__name__).joinpath(f"{net}.public.tacit" if public else f"{net}.tacit")
