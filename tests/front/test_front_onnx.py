@@ -258,7 +258,8 @@ def test_control_flow_is_never() -> None:
         ([node("Add", "x,g")], {"g": np.float32([np.nan])}, "NaN or infinity"),
         ([node("RandomNormalLike", "x", "r"), node("Add", "x,r")], {}, "random"),
         ([helper.make_node("RandomNormal", [], ["r"], shape=[1]), node("Add", "x,r")], {}, "random"),
-        ([node("Slice", "x,a,b")], {"a": np.array([0]), "b": np.array([1])}, "part of an array"),
+        ([node("Cast", "x", "i", to=7), node("Gather", "x,i")], {}, "conversion to 7"),
+        ([node("Slice", "x,a,b")], {"a": np.array([9]), "b": np.array([10])}, "do not fit"),
     ],
 )  # fmt: skip
 def test_refusals(nodes: Any, weights: Any, message: str) -> None:

@@ -112,16 +112,8 @@ _REASONS: tuple[Reason, ...] = (
         "a lookup by a secret index",
         "Embed on the client, or give one-hot inputs to a linear layer.",
         """
-        embedding embedding_bag gather index index_select index_put scatter take Gather GatherElements GatherND
-        Scatter ScatterND ScatterElements OneHot
-        """,
-    ),
-    (
-        "not yet",
-        "a part of an array",
-        "Slices are not taken in this version; give the parts to the model as separate inputs or use separate layers.",
-        """
-        slice select narrow split split_with_sizes chunk unbind tensor_split Slice Split
+        embedding embedding_bag index_put scatter scatter_add take take_along_dim GatherND Scatter ScatterND
+        ScatterElements OneHot
         """,
     ),
     (

@@ -1,6 +1,7 @@
 """From PyTorch: a module is traced by torch.export, and the trace becomes a Graph. The only floor that imports torch.
 
-Python numbers in the model's code are public. Parameters, buffers and every other tensor are the owner's secret.
+Python numbers in the model's code are public, and so are tensors of whole numbers and of true and false, which are
+structure: indices and masks. Every other tensor is the owner's secret, and whatever is computed from one.
 """
 
 from __future__ import annotations
@@ -104,6 +105,12 @@ class _Tensor:
         return Constant(tensor.numpy(), self.name, self.trained)
 
 
+#: Calls whose result depends on the shape of what they read alone.
+_OF_SHAPE = frozenset(
+    f"aten.{name}.default" for name in ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
+)
+
+
 class _Import:
     """One pass over a traced program."""
 
@@ -129,7 +136,7 @@ class _Import:
                 self._known[node] = self._input(node)
             elif spec.target is not None:
                 tensor = _lookup(self._program, spec.target)
-                self._known[node] = _Tensor(tensor, spec.target, trained=True)
+                self._known[node] = _Tensor(tensor, spec.target, trained=_is_trained(tensor))
                 if isinstance(tensor, torch.Tensor):
                     self._builder.check_finite(spec.target, self._known[node].constant().array)
 
@@ -145,7 +152,8 @@ class _Import:
         if node.target is operator.getitem:
             return self._part(node)
         name, source = str(node.target), _where(node)
-        if isinstance(node.target, torch._ops.OpOverload) and not any(map(self._secret, node.all_input_nodes)):
+        known = not any(map(self._secret, node.all_input_nodes))
+        if name in _OF_SHAPE or (known and isinstance(node.target, torch._ops.OpOverload)):
             return self._constant(node, name, source)
         adapter = self._table.get(name)
         if adapter is None:
@@ -184,7 +192,10 @@ class _Import:
         trained = any(x.trained for x in known if isinstance(x, _Tensor))
 
         def tensor(parent: Any) -> Any:
-            return self._known[parent].value if isinstance(self._known[parent], _Tensor) else self._known[parent]
+            value = self._known[parent]
+            if isinstance(value, Value):
+                return torch.zeros(value.shape, dtype=parent.meta["val"].dtype)
+            return value.value if isinstance(value, _Tensor) else value
 
         result = node.target(*torch.fx.map_arg(node.args, tensor), **torch.fx.map_arg(node.kwargs, tensor))
         if isinstance(result, list | tuple):
@@ -237,6 +248,11 @@ def _lookup(program: torch.export.ExportedProgram, target: str) -> Any:
     if target in program.state_dict:
         return program.state_dict[target]
     return program.constants[target]
+
+
+def _is_trained(value: Any) -> bool:
+    """Whether a stored value is the owner's secret: whole numbers and masks are structure, such as indices."""
+    return not isinstance(value, torch.Tensor) or value.is_floating_point() or value.is_complex()
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

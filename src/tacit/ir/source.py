@@ -35,6 +35,7 @@ __all__ = [
     "polynomial",
     "same_rank",
     "scaled_by",
+    "structure",
     "with_rank",
     "wrap_axis",
 ]
@@ -115,6 +116,20 @@ def needs_constant(x: object) -> Constant:
     if not isinstance(x, Constant):
         raise Unsupported("never", f"arithmetic with {x!r}", "Use finite real numbers and tensors.")
     return x
+
+
+def structure(x: object, what: str) -> NDArray[Any]:
+    """A constant that belongs to the model's structure, hence public: an index, a mask, a shape.
+
+    Raises Unsupported when it is secret, for it depends on the input or on trained values.
+    """
+    if isinstance(x, Constant) and not x.trained and x.array.dtype.kind in "iub":
+        return x.array
+    if isinstance(x, Constant):
+        raise Unsupported(
+            "never", f"{what} that depends on trained values", "Give it as whole numbers or true and false."
+        )
+    raise Unsupported("never", f"{what} that depends on the data", "Give it as a constant of the model.")
 
 
 def flat_channels(x: Value, constant: Constant) -> tuple[int, Constant]:
