@@ -34,8 +34,8 @@ struct Opened {
 Opened opened_of(const SplineShape& shape, u64 value) {
   const u64 inside = value & (~u64{0} >> (64 - shape.bits));
   const u64 offset = u64{1} << (shape.bits - 2 - shape.shift);
-  const auto centre = static_cast<i64>((inside >> shape.shift) - offset);
-  return {static_cast<u128>(static_cast<__int128>(centre)), static_cast<std::size_t>(~value >> (shape.bits - 1) & 1)};
+  const u128 centre = static_cast<u128>(inside >> shape.shift) - offset;  // may take more than 64 bits
+  return {centre, static_cast<std::size_t>(~value >> (shape.bits - 1) & 1)};
 }
 
 // a w mod 2^128 for a signed a: two multiplications.

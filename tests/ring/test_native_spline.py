@@ -26,7 +26,7 @@ def tags(c: np.ndarray, lam: np.ndarray, k: int, p: int) -> np.ndarray:
         whole = mask % (1 << k)
         tag = whole if value >> (k - 1) else (whole - (1 << k) if whole >> (k - 1) else whole)
         out.append((value >> p) - (1 << (k - 2 - p)) - (tag >> p))
-    return np.array(out, np.int64)
+    return np.array(out, np.int64)  # within a unit of y >> p
 
 
 def every(k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,6 +114,24 @@ def test_wide_words(k: int, p: int, degree: int, knots: int, count: int) -> None
     ]
     want = piecewise(at.tolist(), coeffs.tolist(), u).view(np.uint64)
     assert all(np.array_equal(values, want) for values in got)
+
+
+@pytest.mark.parametrize("tier", native.tiers())
+@pytest.mark.parametrize("k", [24, 63, 64])
+@pytest.mark.parametrize("p", [0, 1, 9])
+def test_truncation_in_wide_rings(tier: str, k: int, p: int) -> None:
+    """Small values under masks of all bits: what is shifted down has the high bits right too."""
+    rng = np.random.default_rng(k + p)
+    y = rng.integers(-(1 << 20), 1 << 20, 2000)
+    lam = rng.integers(0, 1 << 63, 2000, dtype=np.uint64) * np.uint64(2) + rng.integers(0, 2, 2000).astype(np.uint64)
+    c = opened(y, lam, k)
+    u, knots = tags(c, lam, k, p), np.array([-99, 0, 5000])
+    assert set(np.unique(u - (y >> p))) <= {0, 1}
+    coeffs = rng.integers(-(1 << 20), 1 << 20, (4, 3))
+    d = sides(c, lam, k, p, knots, tier=tier)
+    assert np.array_equal(d, u >= knots[:, None])
+    got = evaluated(c, lam, (k, p, 14), coeffs.view(np.uint64), 20, d, tier=tier).view(np.int64)
+    assert set(np.unique(got - (piecewise(knots.tolist(), coeffs.tolist(), u) >> 20))) <= {0, 1}
 
 
 def test_what_a_truncation_needs_to_spare() -> None:
