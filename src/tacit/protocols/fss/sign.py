@@ -91,8 +91,8 @@ class SignKeys(Demand):
         return {CLIENT: server[: self.keys], SERVER: server}
 
     def point(self, value: Words) -> Words:
-        """The bits that the point function compares."""
-        return (value >> np.uint64(self.low)) & np.uint64((1 << self.compared) - 1)
+        """The bits that the point function compares, with others above them, which it does not look at."""
+        return value >> np.uint64(self.low) if self.low else value
 
     def fixed(self, mu: Words) -> Words:
         """What the dealer adds to the comparison: the mask's top bit, turned over since the test is for [y >= 0]."""
@@ -194,7 +194,8 @@ def sign(s: Session, opened: Share) -> Share:
     wire, value = _out(s, opened.wire), opened.require()
     tests = _tests(s, opened.wire)
     shifted = value - np.uint64(1 << tests[0].low) if s.step.attrs.get("tie") == "poszero" else value
-    mine = np.stack([_test(s, keys, at) for keys, at in zip(tests, (shifted, value), strict=False)])
+    bits_of_tests = [_test(s, keys, at) for keys, at in zip(tests, (shifted, value), strict=False)]
+    mine = bits_of_tests[0][None] if len(bits_of_tests) == 1 else np.stack(bits_of_tests)
     if s.rank == CLIENT:
         theirs = s.receive(wire)
         s.send(mine, 1)
