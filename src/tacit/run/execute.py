@@ -14,9 +14,11 @@ from tacit.ring.fixed import decode, encode
 from tacit.secure.session import Session, Step
 from tacit.secure.share import Share, Words
 
-__all__ = ["as_floats", "decode_outputs", "encode_inputs", "stepwise", "walk"]
+__all__ = ["Record", "as_floats", "decode_outputs", "encode_inputs", "stepwise", "walk"]
 
 Progress = Callable[[int, int], None]
+#: Told of every step with what it makes in this reading.
+Record = Callable[[Step, Share], None]
 
 
 def stepwise(plan: Plan, s: Session, inputs: Mapping[int, Words] | None = None) -> Iterator[tuple[Step, Share]]:
@@ -40,11 +42,18 @@ def stepwise(plan: Plan, s: Session, inputs: Mapping[int, Words] | None = None) 
 
 
 def walk(
-    plan: Plan, s: Session, inputs: Mapping[int, Words] | None = None, *, progress: Progress | None = None
+    plan: Plan,
+    s: Session,
+    inputs: Mapping[int, Words] | None = None,
+    *,
+    progress: Progress | None = None,
+    record: Record | None = None,
 ) -> list[Share]:
     """Run every step of `plan` (see `stepwise`) and return what the revealing steps make, in order."""
     outputs: list[Share] = []
     for step, value in stepwise(plan, s, inputs):
+        if record is not None:
+            record(step, value)
         if step.op == "reveal":
             outputs.append(value)
         if progress is not None:

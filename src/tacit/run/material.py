@@ -14,7 +14,7 @@ from tacit.plan.plan import Plan
 from tacit.ring.native import Tensor
 from tacit.ring.prg import Seed
 from tacit.ring.tensor import mask, narrowed
-from tacit.run.execute import stepwise, walk
+from tacit.run.execute import Record, stepwise, walk
 from tacit.secure import labels
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Words
@@ -173,15 +173,18 @@ def priming(
     *,
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
+    record: Record | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """One party's priming over `channel`: the parts that it adds to its bundle, each with its label, as they come.
 
-    The client's `tensors` are D. `progress` is told the sites of the steps that are done.
+    The client's `tensors` are D. `progress` is told the sites of the steps that are done, `record` this party's parts.
     """
     channel.meter.phase("prime")
     s = Session("prime", rank, channel, seeds, dealt, tensors=tensors or {}, threads=threads)
-    for step, _ in stepwise(plan, s):
+    for step, value in stepwise(plan, s):
         yield from _drained(s)
+        if record is not None:
+            record(step, value)
         if progress is not None:
             progress(step.site)
 
@@ -195,9 +198,10 @@ def prime(
     tensors: Tensors | None = None,
     *,
     threads: int = 1,
+    record: Record | None = None,
 ) -> dict[str, Any]:
     """All parts of `priming` at once, by label."""
-    return dict(priming(plan, rank, seeds, channel, dealt, tensors, threads=threads))
+    return dict(priming(plan, rank, seeds, channel, dealt, tensors, threads=threads, record=record))
 
 
 def _drained(s: Session) -> Iterator[tuple[str, Any]]:

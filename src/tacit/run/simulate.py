@@ -18,9 +18,9 @@ from tacit.net.meter import Snapshot
 from tacit.plan.plan import Plan
 from tacit.ring.prg import Seed
 from tacit.run import material
-from tacit.run.execute import decode_outputs, encode_inputs, walk
-from tacit.secure.session import Session
-from tacit.secure.share import CLIENT, SERVER
+from tacit.run.execute import Record, decode_outputs, encode_inputs, walk
+from tacit.secure.session import Session, Step
+from tacit.secure.share import CLIENT, SERVER, Share, Words
 
 __all__ = ["Simulation", "simulate", "together"]
 
@@ -69,10 +69,13 @@ def simulate(
     registration: Seed | None = None,
     channels: tuple[Channel, Channel] | None = None,
     threads: int = 1,
+    record: Record | None = None,
 ) -> Simulation:
     """Register, deal, prime and run one batch. `plan` is the owner's; `xs` one array per input, batch first.
 
-    Seeds are fresh unless given (tests). Raises InvalidInput for wrong inputs.
+    Seeds are fresh unless given (tests). `record` is told of every value that both parties share, put together again,
+    in the order of the steps: only a process that plays both of them can, and no party's own run has it. Raises
+    InvalidInput for wrong inputs.
     """
     if plan.graph is None:
         raise InvalidInput("simulating needs the owner's plan, with weights; this is the public half")
@@ -85,10 +88,13 @@ def simulate(
     dealt = [material.deal(public, seeds, rank, matrix, threads=threads) for rank in (CLIENT, SERVER)]
     channels = channels or pair()
     own = (Seeds(client=seeds.client), Seeds(server=seeds.server))
+    joined = None if record is None else _Joined(record)
 
     def primed(rank: int) -> dict[str, Any]:
-        tensors = halves if rank == CLIENT else None
-        return material.prime(public, rank, own[rank], channels[rank], dealt[rank], tensors, threads=threads)
+        tensors, noted = (halves, joined.client if joined else None) if rank == CLIENT else (None, None)
+        return material.prime(
+            public, rank, own[rank], channels[rank], dealt[rank], tensors, threads=threads, record=noted
+        )
 
     made = together(lambda: primed(CLIENT), lambda: primed(SERVER), channels)
     spent = material.spent_parts(public)
@@ -99,7 +105,8 @@ def simulate(
         channels[rank].meter.phase("online")
         tensors = weights if rank == SERVER else {}
         s = Session("online", rank, channels[rank], own[rank], kept[rank], tensors=tensors, threads=threads)
-        return walk(public, s, words if rank == CLIENT else None)
+        noted = joined.server if joined is not None and rank == SERVER else None
+        return walk(public, s, words if rank == CLIENT else None, record=noted)
 
     shares, _ = together(lambda: run(CLIENT), lambda: run(SERVER), channels)
     stored = tuple(sum(memoryview(p).nbytes for p in part.values()) for part in kept)
@@ -109,3 +116,22 @@ def simulate(
         (stored[CLIENT], stored[SERVER]),
         [share.require() for share in shares],
     )
+
+
+class _Joined:
+    """Both parties' parts of every shared value, added up: the client's is known from its priming."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._presets: dict[int, Words] = {}
+
+    def client(self, step: Step, value: Share) -> None:
+        if value.data is not None and value.wire.preset in ("dealt", "derived"):
+            self._presets[step.site] = value.data
+
+    def server(self, step: Step, value: Share) -> None:
+        if value.wire.preset not in ("dealt", "derived"):
+            return
+        preset = self._presets.pop(step.site, None)
+        data = value.require()
+        self._record(step, Share(value.wire, data if preset is None else data + preset))
