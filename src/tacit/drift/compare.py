@@ -33,8 +33,9 @@ _OUTPUTS = 1e-4
 class Alarm:
     """A layer that does not do what it should: where, on which rung, of what kind, and why in a sentence.
 
-    kind   "input", "model", "outputs", "saturation", "fault" (beyond what rounding explains), "precision" (rounding,
-           but beyond the limit) or "accumulated" (no layer alone)
+    rung   "data" (preprocessing), "model", "fixed" or "private"
+    kind   of preprocessing as `Assertion` has it; "differs", "outputs", "saturation", "fault" (beyond what rounding
+           explains), "precision" (rounding, but beyond the limit) or "accumulated" (no layer alone)
     """
 
     layer: str
@@ -141,7 +142,7 @@ def compare(
     if reference_outputs is not None:
         outputs = _outputs(plan.graph, reference_inputs or data, reference_outputs, batches)
     alarms = [
-        *(Alarm(plan.graph.inputs[0].id, "input", "input", f"{a.what}; {a.fix}") for a in inputs),
+        *(Alarm(plan.graph.inputs[0].id, "data", a.kind, f"{a.what}; {a.fix}") for a in inputs),
         *_of_model(ladder, reference, pairs),
         *_of_outputs(plan.graph, outputs),
         *_of_integers(ladder, limit),
@@ -193,7 +194,7 @@ def _of_model(ladder: Ladder, reference: Graph | None, pairs: dict[str, str]) ->
         found = differences(reference, reference[pairs[node.id]], ladder.graph, node)
         why = "; ".join(found) or rung.broken or "its inputs are rearranged before it"
         size = "" if rung.broken else f" (nRMSE {rung.own.nrmse:.1e})"
-        yield Alarm(node.id, "model", "model", why + size)
+        yield Alarm(node.id, "model", "differs", why + size)
 
 
 def _of_integers(ladder: Ladder, limit: float) -> Iterator[Alarm]:
