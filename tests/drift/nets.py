@@ -1,4 +1,4 @@
-"""Small nets as plain data, so that a fault can be put into one layer: parameters, norms not yet folded, and a graph."""
+"""Small nets as plain data, so that a fault can be put into one layer: parameters, norms not folded, and a graph."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def make_net(kind: int, seed: int) -> Net:
 
 
 def pictures(seed: int, count: int = 48) -> Array:
-    """Made pictures [count, 3, 8, 8], smooth as pictures are, with channels unlike each other; some 0.3 .. 3 in size."""
+    """Made pictures [count, 3, 8, 8], smooth as pictures are, with channels unlike each other."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(0, 1, (count, 3, 4, 4))
     wide = coarse.repeat(2, 2).repeat(2, 3)

@@ -22,7 +22,7 @@ _SAME = 1e-5
 #: What a fitted gain and offset may leave over.
 _FITTED = 1e-3
 #: Interpolations of the same picture agree to this part of its spread, once blurred, and different pictures do not.
-_ALIKE = 0.15
+_ALIKE = 0.3
 
 
 @dataclass(frozen=True)
