@@ -122,7 +122,7 @@ POOLED = Value("p", (1, 2, 6, 5))
         (ATEN, "aten.add.Tensor", (X, Value("y", (2, 3, 7, 1))), {}, "together"),
         (ATEN, "aten.sub.Tensor", (X, Value("y", (2, 3, 7, 1))), {}, "together"),
         (ATEN, "aten.matmul.default", (X, Value("y", (8,))), {}, "second axis"),
-        (ATEN, "aten.div.Tensor", (X, X), {}, "division by an activation"),
+        (ATEN, "aten.div.Tensor", (X, Value("y", (8,))), {}, "as many axes"),
         (ATEN, "aten.div.Tensor", (X, 0), {}, "division by zero"),
         (ATEN, "aten.div.Tensor", (X, Constant(np.zeros(8))), {}, "division by zero"),
         (ATEN, "aten.linear.default", (X, Value("w", (8, 8))), {}, "not constant"),

@@ -14,7 +14,7 @@ from tacit.errors import InvalidInput
 from tacit.ir import Graph, Node
 from tacit.ir.attrs import Doubles, Weights
 
-__all__ = ["ranges", "run_clear"]
+__all__ = ["observe", "ranges", "run_clear"]
 
 Record = Callable[[Node, Doubles], None]
 
@@ -51,18 +51,23 @@ def ranges(graph: Graph, batches: Iterable[Any]) -> dict[str, float]:
     InvalidInput when there is no batch or one does not fit.
     """
     largest: dict[str, float] = {}
-    weights = _doubles(graph)
 
     def record(node: Node, value: Doubles) -> None:
         largest[node.id] = max(largest.get(node.id, 0.0), float(np.abs(value).max(initial=0.0)))
 
+    observe(graph, batches, record)
+    if not largest:
+        raise InvalidInput("calibration needs at least one batch of inputs")
+    return largest
+
+
+def observe(graph: Graph, batches: Iterable[Any], record: Record) -> None:
+    """Tell `record` of every node's value on `batches`, which are given as to `ranges`. Raises InvalidInput."""
+    weights = _doubles(graph)
     for batch in batches:
         arrays = batch if isinstance(batch, tuple) or len(graph.inputs) > 1 else (batch,)
         for inputs in _split(graph, [np.asarray(array) for array in arrays]):
             _run(graph, weights, _checked(graph, inputs), record)
-    if not largest:
-        raise InvalidInput("calibration needs at least one batch of inputs")
-    return largest
 
 
 def _checked(graph: Graph, inputs: Sequence[ArrayLike]) -> list[Doubles]:

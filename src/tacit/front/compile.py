@@ -10,6 +10,7 @@ import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.front.clear import ranges
+from tacit.front.domains import with_domains
 from tacit.front.labels import with_labels
 from tacit.front.load import load_model
 from tacit.front.precision import choose
@@ -39,6 +40,8 @@ def compile_model(
     batches = [_batch(b, graph) for b in (calibration if calibration is not None else [example])]
     if not batches:
         raise InvalidInput("calibration holds no batch; give at least one")
+    if policy.ranges == "calibrated":
+        graph = with_domains(graph, batches, policy.margin)
     seen = ranges(graph, batches)
     if policy.ranges == "proven":  # what is proven holds for the roundings of one precision
         policy = policy.settled()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
+from tacit.ir.composed import quotient
 from tacit.ir.graph import Node
 from tacit.ir.source import (
     Constant,
@@ -15,6 +16,7 @@ from tacit.ir.source import (
     Value,
     literal,
     needs_constant,
+    needs_value,
     polynomial,
     same_rank,
     scaled_by,
@@ -66,14 +68,24 @@ def _mul(x: Any, y: Any) -> Step:
 
 
 def _div(x: Any, y: Any) -> Step:
-    if not isinstance(x, Value) or isinstance(y, Value):
-        raise Unsupported("replace", "a division by an activation", "Divide by constants only.")
+    if isinstance(x, Value) and isinstance(y, Value):
+        return quotient(x, y)
+    if not isinstance(x, Value):
+        return _over(x, needs_value(y, "a divisor"))
     number = literal(y)
     if number == 0 or (number is None and not np.all(needs_constant(y).array)):
         raise Unsupported("never", "a division by zero", "Correct the model.")
     if number is not None:
         return polynomial(x, 0, 1 / number)
     return scaled_by(x, Constant(1 / y.array.astype(np.float64), trained=y.trained))
+
+
+def _over(x: Any, y: Value) -> Step:
+    """A number over an activation."""
+    number = literal(x)
+    if number is None:
+        raise Unsupported("not yet", "a constant array over an activation", "Multiply by the reciprocal.")
+    return polynomial(Step("smooth", (y,), {"function": "reciprocal"}), 0, number)
 
 
 aten = {
