@@ -136,8 +136,8 @@ def test_a_python_file_gives_a_torch_model(cli: Cli, tmp_path: Path) -> None:
 
 def test_all_refusals_at_once(cli: Cli, tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("Erf", ["x"], ["e"], name="first"),
-        helper.make_node("Elu", ["e"], ["r"], name="second"),
+        helper.make_node("Sin", ["x"], ["e"], name="first"),
+        helper.make_node("Cos", ["e"], ["r"], name="second"),
         helper.make_node("Det", ["r"], ["y"], name="third"),
     ]
     path = save_onnx(tmp_path / "m.onnx", nodes, {}, [1, 2, 2], [1])
@@ -145,7 +145,7 @@ def test_all_refusals_at_once(cli: Cli, tmp_path: Path) -> None:
     result = cli("compile", path, "--calibration", tmp_path / "c.npy", "-o", tmp_path / "n.tacit")
     assert result.exit_code == 1
     assert "3 problems" in result.stderr
-    for word in ("Erf", "Elu", "Det"):
+    for word in ("Sin", "Cos", "Det"):
         assert word in result.stderr
     assert not (tmp_path / "n.tacit").exists()
     assert not (tmp_path / "n.public.tacit").exists()
