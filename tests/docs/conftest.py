@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 import tacit
 from tacit.front.clear import run_clear
 from tacit.ir.graph import Graph
+from tacit.ir.positions import write_positions
+from tacit.ir.weighted import adaptive_means, write_taps
 from tacit.net.keys import enrol, make_identity
 from tacit.testing.graphs import Sketch, residual_net
 
@@ -68,6 +70,8 @@ def broad_net() -> tuple[Graph, list[Floats]]:
     each = s.op("mul", z, s.op("reshape", mean, attrs={"shape": [1, 1, 1, 4]}))
     turned = s.op("permute", z, attrs={"order": [0, 1, 3, 2]})
     gram = s.op("matmul", turned, z, attrs={"inner": s.shape(z)[2]})
+    each = s.op("keep", each, attrs=write_positions(np.arange(20).reshape(5, 4) % 3 > 0))
+    each = s.op("resample", each, attrs=write_taps(adaptive_means(s.shape(each)[2], 2), 2))
     wide = s.op("expand", s.op("reshape", mean, attrs={"shape": [1, 1, 4]}), attrs={"shape": [1, 3, 4]})
     return s.graph(s.linear(mean, 3), lifted, each, gram, wide), s.values()
 

@@ -276,6 +276,22 @@ def _pairs(x: Words) -> Words:
     return np.stack([x[..., i] - x[..., j] for i in range(n) for j in range(i + 1, n)], -1)
 
 
+def _kept(attrs: dict[str, Any], x: Words) -> Words:
+    count = math.prod(attrs["mask_shape"])
+    text = bytes.fromhex(attrs["mask"])
+    bits = [text[i // 8] >> (7 - i % 8) & 1 for i in range(count)]
+    return x * np.array(bits, np.uint64).reshape(attrs["mask_shape"])
+
+
+def _resampled(attrs: dict[str, Any], x: Words) -> Words:
+    moved = np.moveaxis(x, attrs["axis"], 0)
+    rows = [
+        sum(_times(moved[i[o]], f[o]) for i, f in zip(attrs["index"], attrs["factors"], strict=True))
+        for o in range(len(attrs["index"][0]))
+    ]
+    return np.moveaxis(np.stack(rows), 0, attrs["axis"])
+
+
 _LOCAL: dict[str, Callable[[dict[str, Any], Sequence[Words]], Words]] = {
     "add": lambda attrs, parts: parts[0] + parts[1],
     "sub": lambda attrs, parts: parts[0] - parts[1],
@@ -285,6 +301,8 @@ _LOCAL: dict[str, Callable[[dict[str, Any], Sequence[Words]], Words]] = {
     "pad": lambda attrs, parts: np.pad(parts[0], list(zip(attrs["before"], attrs["after"], strict=True))),
     "concat": lambda attrs, parts: np.concatenate(parts, attrs["axis"]),
     "take": lambda attrs, parts: parts[0].take(attrs["index"], attrs["axis"]),
+    "keep": lambda attrs, parts: _kept(attrs, parts[0]),
+    "resample": lambda attrs, parts: _resampled(attrs, parts[0]),
     "pairs": lambda attrs, parts: _pairs(parts[0]),
     "combine": lambda attrs, parts: sum(_times(x, f) for x, f in zip(parts[0], attrs["factors"], strict=True)),
     "sumpool": _sumpool,

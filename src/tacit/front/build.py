@@ -47,8 +47,8 @@ class Builder:
         return self._add(Node(self._fresh(name), OPAQUE, (), shape, source=source))
 
     def check_finite(self, name: str, array: NDArray[Any]) -> None:
-        """Refuses a parameter that holds NaN or infinity."""
-        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        """Refuses a parameter that holds NaN or infinity; minus infinity is how masks exclude entries."""
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array) | np.isneginf(array)):
             self.refuse(name, Unsupported("never", "this parameter holds NaN or infinity", "Train or load it again."))
 
     def call(

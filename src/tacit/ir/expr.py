@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 
 import numpy as np
@@ -51,13 +52,18 @@ class Expr:
 
     def pad(self, axis: int, before: int, after: int) -> Expr:
         """Zeros before and after along an axis; a negative number takes entries away instead."""
-        kept = self.take(axis, range(max(0, -before), self.shape[axis] - max(0, -after)))
-        before, after = max(0, before), max(0, after)
-        if not before and not after:
+        widths = [(before, after) if a == axis else (0, 0) for a in range(len(self.shape))]
+        return self.padded(widths)
+
+    def padded(self, widths: Sequence[tuple[int, int]]) -> Expr:
+        """Zeros before and after along every axis; a negative number takes entries away instead."""
+        kept = self
+        for axis, (before, after) in enumerate(widths):
+            kept = kept.take(axis, range(max(0, -before), kept.shape[axis] - max(0, -after)))
+        zeros: list[list[Attr]] = [[max(0, width[end]) for width in widths] for end in (0, 1)]
+        if not any(map(any, zeros)):
             return kept
-        zeros: tuple[list[Attr], list[Attr]] = ([0] * len(self.shape), [0] * len(self.shape))
-        zeros[0][axis], zeros[1][axis] = before, after
-        new = (*kept.shape[:axis], kept.shape[axis] + before + after, *kept.shape[axis + 1 :])
+        new = tuple(size + max(0, b) + max(0, a) for size, (b, a) in zip(kept.shape, widths, strict=True))
         return Expr(Step("pad", (kept.tree,), {"before": zeros[0], "after": zeros[1]}), new)
 
     def expand(self, *sizes: int) -> Expr:
@@ -76,9 +82,13 @@ class Expr:
         """One trained factor for each entry of an axis."""
         return Expr(Step("affine", (self.tree,), {"axis": axis}, {"gain": gain}), self.shape)
 
-    def poly(self, *coeffs: int) -> Expr:
+    def poly(self, *coeffs: Fraction | int) -> Expr:
         """A public polynomial, constant term first."""
         return Expr(polynomial(self.tree, *coeffs), self.shape)
+
+    def offset(self, number: Fraction | int) -> Expr:
+        """A public number more."""
+        return Expr(polynomial(self.tree, number, 1), self.shape) if number else self
 
     def apply(self, op: str, **attrs: Attr) -> Expr:
         """An operation that keeps the shape."""

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.ir.graph import Attr
+from tacit.ir.positions import write_positions
 
 __all__ = [
+    "LOWEST",
     "Adapter",
     "Constant",
     "Step",
@@ -39,6 +41,10 @@ __all__ = [
     "with_rank",
     "wrap_axis",
 ]
+
+
+#: Numbers that are written for minus infinity: entries that a softmax or maximum shall not see.
+LOWEST = -1e4
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def scaled_by(x: Value, factor: object) -> Step:
 
 
 def offset_by(x: Value | Step, shape: tuple[int, ...], summand: object) -> Step:
-    """x of `shape` plus a constant array that broadcasts to it.
+    """x of `shape` plus a constant array that broadcasts to it; entries up to LOWEST exclude those they are added to.
 
     Raises Unsupported when the sum would be larger than x.
     """
@@ -179,7 +185,12 @@ def offset_by(x: Value | Step, shape: tuple[int, ...], summand: object) -> Step:
             f"a constant of shape {value.array.shape} would enlarge {shape}",
             "Expand the activation in the model first.",
         )
-    return Step("bias", (x,), {}, {"value": value})
+    excluded = value.array <= LOWEST
+    if not excluded.any():
+        return Step("bias", (x,), {}, {"value": value})
+    rest = Constant(np.where(excluded, 0.0, value.array), trained=value.trained)
+    inner = offset_by(x, shape, rest) if rest.array.any() else x
+    return Step("exclude", (inner,), write_positions(~excluded))
 
 
 def with_rank(x: Value, rank: int) -> Value | Step:

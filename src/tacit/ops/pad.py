@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integers
+from tacit.ir.expr import Expr
 from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_value, wrap_axis
 from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
 
 __all__ = ["aten", "bound", "clear", "lower", "onnx", "shape"]
+
+_MOST = 1 << 16
+#: Modes of torch and ONNX as numpy calls them.
+_NUMPY: Mapping[str, Any] = {
+    "reflect": "reflect",
+    "replicate": "edge",
+    "edge": "edge",
+    "circular": "wrap",
+    "wrap": "wrap",
+}
 
 
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
@@ -40,12 +52,30 @@ def bound(attrs: Attrs, weights: Weights, x: float) -> float:
 
 
 def _build(x: Any, before: list[int], after: list[int], mode: str, value: Any) -> Value | Step:
-    x = needs_value(x, "an array to pad")
-    if mode != "constant" or (value is not None and literal(value) != 0):
-        raise Unsupported("replace", f"padding of mode {mode!r} with a value other than zero", "Pad with zeros.")
-    if min([*before, *after], default=0) < 0:
-        raise Unsupported("not yet", "a negative padding, which cuts the array", "Leave the cut to the client.")
-    return Step("pad", (x,), {"before": list(before), "after": list(after)}) if any([*before, *after]) else x
+    """x with entries before and after each axis; negative numbers take entries away instead."""
+    whole = Expr.of(needs_value(x, "an array to pad"))
+    if mode != "constant":
+        for along, (b, a) in enumerate(zip(before, after, strict=True)):
+            if b or a:
+                whole = whole.take(along, _reflected(whole.shape[along], b, a, mode))
+        return whole.tree
+    fill = Fraction(0) if value is None else literal(value)
+    if fill is None or abs(fill) > _MOST:
+        raise Unsupported("replace", f"padding with {value!r}", f"Pad with a number within {_MOST}.")
+    whole = whole.offset(-fill)
+    return whole.padded(list(zip(before, after, strict=True))).offset(fill).tree
+
+
+def _reflected(size: int, before: int, after: int, mode: str) -> list[int]:
+    """The positions of a padded axis: around its ends, its ends again, or on from its other end."""
+    if _NUMPY.get(mode) is None:
+        raise Unsupported("not yet", f"padding of mode {mode!r}", f"Use one of {', '.join(_NUMPY)}.")
+    if (mode == "reflect" and max(before, after) >= size) or (
+        mode in ("circular", "wrap") and max(before, after) > size
+    ):
+        raise Unsupported("never", f"padding by {max(before, after)} of an axis of {size}", "Pad less.")
+    inside = range(max(0, -before), size - max(0, -after))
+    return [int(i) for i in np.pad(inside, (max(0, before), max(0, after)), _NUMPY[mode])]
 
 
 def _aten(x: Any, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Value | Step:
@@ -72,5 +102,14 @@ def _onnx(x: Any, pads: Any, value: Any = None, axes: Any = None, *, mode: str =
     return _build(x, before, after, mode, value)
 
 
-aten = {"aten.pad.default": _aten, "aten.constant_pad_nd.default": _constant_pad}
+def _mode(mode: str) -> Any:
+    return lambda x, padding: _aten(x, padding, mode)
+
+
+aten = {
+    "aten.pad.default": _aten,
+    "aten.constant_pad_nd.default": _constant_pad,
+    **{f"aten.reflection_pad{n}d.default": _mode("reflect") for n in (1, 2, 3)},
+    **{f"aten.replication_pad{n}d.default": _mode("replicate") for n in (1, 2, 3)},
+}
 onnx = {"Pad": _onnx}

@@ -8,6 +8,7 @@ from typing import Any
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integers
+from tacit.ir.expr import Expr
 from tacit.ir.source import Constant, Step, Unsupported, Value, needs_value, wrap_axis
 from tacit.secure import basis
 from tacit.secure.session import Session
@@ -79,6 +80,52 @@ def _unsqueeze(x: Any, dim: int | Sequence[int]) -> Value | Step:
     return _to(x, [1 if a in new else next(sizes) for a in range(len(x.shape) + len(dims))])
 
 
+def _image(x: Any) -> Expr:
+    return Expr.of(needs_value(x, "an image to rearrange"))
+
+
+def _pixel_shuffle(x: Any, upscale_factor: int) -> Value | Step:
+    """[*, C r r, H, W] to [*, C, H r, W r]."""
+    image, r = _image(x), upscale_factor
+    *lead, maps, high, wide = image.shape
+    n = len(lead)
+    split = image.reshape(*lead, maps // (r * r), r, r, high, wide)
+    return split.permute(*range(n + 1), n + 3, n + 1, n + 4, n + 2).reshape(*lead, -1, high * r, wide * r).tree
+
+
+def _pixel_unshuffle(x: Any, downscale_factor: int) -> Value | Step:
+    """[*, C, H r, W r] to [*, C r r, H, W]."""
+    image, r = _image(x), downscale_factor
+    *lead, maps, high, wide = image.shape
+    n = len(lead)
+    split = image.reshape(*lead, maps, high // r, r, wide // r, r)
+    return split.permute(*range(n + 1), n + 2, n + 4, n + 1, n + 3).reshape(*lead, -1, high // r, wide // r).tree
+
+
+def _channel_shuffle(x: Any, groups: int) -> Value | Step:
+    """The channels of all groups in turn."""
+    image = _image(x)
+    batch, maps, *rest = image.shape
+    split = image.reshape(batch, groups, maps // groups, *rest)
+    return split.permute(0, 2, 1, *range(3, 3 + len(rest))).reshape(*image.shape).tree
+
+
+def _depth_to_space(x: Any, *, blocksize: int, mode: str = "DCR") -> Value | Step:
+    if mode == "CRD":
+        return _pixel_shuffle(x, blocksize)
+    image, r = _image(x), blocksize
+    batch, maps, high, wide = image.shape
+    split = image.reshape(batch, r, r, maps // (r * r), high, wide)
+    return split.permute(0, 3, 4, 1, 5, 2).reshape(batch, -1, high * r, wide * r).tree
+
+
+def _space_to_depth(x: Any, *, blocksize: int) -> Value | Step:
+    image, r = _image(x), blocksize
+    batch, maps, high, wide = image.shape
+    split = image.reshape(batch, maps, high // r, r, wide // r, r)
+    return split.permute(0, 3, 5, 1, 2, 4).reshape(batch, -1, high // r, wide // r).tree
+
+
 def _known(x: Any, what: str) -> list[int]:
     if not isinstance(x, Constant):
         raise Unsupported("never", f"{what} that depends on the data", "Give shapes and axes as constants.")
@@ -116,5 +163,16 @@ aten = {
     "aten.squeeze.dim": _squeeze,
     "aten.squeeze.dims": _squeeze,
     "aten.unsqueeze.default": _unsqueeze,
+    "aten.pixel_shuffle.default": _pixel_shuffle,
+    "aten.pixel_unshuffle.default": _pixel_unshuffle,
+    "aten.channel_shuffle.default": _channel_shuffle,
+    "aten.native_channel_shuffle.default": _channel_shuffle,
 }
-onnx = {"Reshape": _onnx_reshape, "Flatten": _onnx_flatten, "Squeeze": _onnx_squeeze, "Unsqueeze": _onnx_unsqueeze}
+onnx = {
+    "Reshape": _onnx_reshape,
+    "Flatten": _onnx_flatten,
+    "Squeeze": _onnx_squeeze,
+    "Unsqueeze": _onnx_unsqueeze,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer, integers
 from tacit.ir.graph import Attr
-from tacit.ir.source import Step, Unsupported, Value, needs_value
+from tacit.ir.source import Step, Unsupported, Value, needs_value, polynomial
+from tacit.ir.weighted import Rows, adaptive_means, window_means, write_taps
 from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
@@ -77,33 +79,17 @@ def _build(x: Value, kernel: Sequence[int], stride: Sequence[int], padding: Sequ
 
 def _checked(given: Any, rank: int) -> Value:
     x = needs_value(given, "the array that a pool averages")
-    if len(x.shape) != rank + 2 or rank not in (1, 2):
-        raise Unsupported(
-            "not yet", f"an average pool of an array of shape {x.shape}", "Use [N, C, L] or [N, C, H, W]."
-        )
+    if len(x.shape) != rank + 2 or rank not in (1, 2, 3):
+        raise Unsupported("not yet", f"an average pool of an array of shape {x.shape}", "Use [N, C] and 1 to 3 axes.")
     return x
 
 
-def _windows(
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    ceil_mode: bool,
-    counted: bool,
-) -> None:
-    """Raises Unsupported unless every window has the same divisor."""
-    if any(padding) and not counted:
-        raise Unsupported(
-            "replace",
-            "an average pool whose divisor leaves out the padding",
-            "Use count_include_pad=True or padding=0; windows of unequal divisors are not taken.",
-        )
-    sizes = zip(x.shape[2:], kernel, stride, padding, strict=True)
-    if ceil_mode and any((size + 2 * p - k) % s for size, k, s, p in sizes):
-        raise Unsupported(
-            "replace", "an average pool with ragged windows at the edge", "Use ceil_mode=False, or pad the input."
-        )
+def _means(x: Value, rows: Sequence[Rows], factor: Fraction | int = 1) -> Value | Step:
+    """Weighted means along the axes after the channels, times a number."""
+    tree: Value | Step = x
+    for along, entries in enumerate(rows, 2):
+        tree = Step("resample", (tree,), write_taps(entries, along))
+    return tree if factor == 1 else polynomial(tree, 0, factor)
 
 
 def _spread(values: Any, rank: int) -> list[int]:
@@ -111,31 +97,38 @@ def _spread(values: Any, rank: int) -> list[int]:
     return listed * rank if len(listed) == 1 else listed
 
 
+def _pooled(
+    x: Value, kernel: list[int], stride: list[int], padding: list[int], ceil: bool, counted: bool, divisor: int | None
+) -> Value | Step:
+    """One sum where all windows have one divisor, else a weighted mean along each axis."""
+    sizes = list(zip(x.shape[2:], kernel, stride, padding, strict=True))
+    ragged = ceil and any((size + 2 * p - k) % s for size, k, s, p in sizes)
+    if len(kernel) < 3 and not ragged and (counted or divisor or not any(padding)):
+        return _build(x, kernel, stride, padding, divisor or prod(kernel))
+    rows = [window_means(*size, ceil, counted, 1 if divisor else None) for size in sizes]
+    return _means(x, rows, Fraction(1, divisor or 1))
+
+
 def _avg_pool(
     x: Any, kernel: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Step:  # fmt: skip
+) -> Value | Step:  # fmt: skip
     rank = len(getattr(x, "shape", ())) - 2
     x = _checked(x, rank)
     kernel = _spread(kernel, rank)
     stride, padding = _spread(stride, rank) or kernel, _spread(padding, rank)
-    _windows(x, kernel, stride, padding, ceil_mode, count_include_pad or divisor_override is not None)
-    return _build(x, kernel, stride, padding, divisor_override or prod(kernel))
+    return _pooled(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def _adaptive(x: Any, output_size: Any) -> Step:
+def _adaptive(x: Any, output_size: Any) -> Value | Step:
     rank = len(getattr(x, "shape", ())) - 2
     x = _checked(x, rank)
     sizes = x.shape[2:]
-    out = [size if o is None else o for o, size in zip(_spread(output_size, rank), sizes, strict=True)]
+    out = [size if o is None else int(o) for o, size in zip(_spread(output_size, rank), sizes, strict=True)]
     if set(out) == {1}:
         return Step("mean", (x,), {"axes": list(range(2, rank + 2)), "keepdims": True})
-    if any(o < 1 or size % o for size, o in zip(sizes, out, strict=True)):
-        raise Unsupported(
-            "replace",
-            f"an adaptive average pool from {sizes} to {tuple(out)}, whose windows overlap unevenly",
-            "Choose an output size that divides the input's.",
-        )
+    if rank == 3 or any(o < 1 or size % o for size, o in zip(sizes, out, strict=True)):
+        return _means(x, [adaptive_means(size, o) for size, o in zip(sizes, out, strict=True)])
     kernel = [size // o for size, o in zip(sizes, out, strict=True)]
     return _build(x, kernel, kernel, [0] * rank, prod(kernel))
 
@@ -150,7 +143,7 @@ def _onnx_avg(
     dilations: Any = (1,),
     pads: Any = None,
     strides: Any = (1,),
-) -> Step:
+) -> Value | Step:
     rank = len(kernel_shape)
     x = _checked(x, rank)
     stride, pads = _spread(strides, rank), list(pads or [0] * 2 * rank)
@@ -159,8 +152,7 @@ def _onnx_avg(
             "not yet", "an average pool with dilation or uneven padding", "Pad with a Pad node, then pool."
         )
     padding = pads[:rank] if auto_pad == "NOTSET" else [0] * rank
-    _windows(x, kernel_shape, stride, padding, bool(ceil_mode), bool(count_include_pad))
-    return _build(x, kernel_shape, stride, padding, prod(kernel_shape))
+    return _pooled(x, list(kernel_shape), stride, padding, bool(ceil_mode), bool(count_include_pad), None)
 
 
 def _onnx_global(x: Any) -> Step:
@@ -171,8 +163,10 @@ def _onnx_global(x: Any) -> Step:
 aten = {
     "aten.avg_pool1d.default": _avg_pool,
     "aten.avg_pool2d.default": _avg_pool,
+    "aten.avg_pool3d.default": _avg_pool,
     "aten.adaptive_avg_pool1d.default": _adaptive,
     "aten.adaptive_avg_pool2d.default": _adaptive,
+    "aten.adaptive_avg_pool3d.default": _adaptive,
     "aten._adaptive_avg_pool2d.default": _adaptive,
 }
 onnx = {"AveragePool": _onnx_avg, "GlobalAveragePool": _onnx_global}

@@ -15,6 +15,8 @@ import numpy as np
 from tacit import ops
 from tacit.front.clear import run_clear
 from tacit.ir.graph import Attr
+from tacit.ir.positions import write_positions
+from tacit.ir.weighted import adaptive_means, window_means, write_taps
 from tacit.ring.fixed import decode
 from tacit.run.simulate import simulate
 from tacit.testing.graphs import Sketch
@@ -76,6 +78,18 @@ def _sigmoid(s: Sketch) -> str:
     return s.op("smooth", s.op("clip", s.input(2, 9), attrs={"low": "-3/2"}), attrs={"function": "sigmoid"})
 
 
+def _blurred(s: Sketch, x: str, times: int) -> str:
+    """Means of three neighbours again and again, until the scale is too fine for any ring."""
+    for _ in range(times):
+        x = s.op("resample", x, attrs=write_taps(window_means(6, 3, 1, 1, False, False), 1))
+    return x
+
+
+def _masked(op: str) -> Draw:
+    mask = write_positions(np.arange(12).reshape(3, 4) % 3 > 0)
+    return lambda s: [s.op(op, s.input(2, 3, 4), attrs=mask), s.op(op, s.linear(s.input(2, 3, 4), 4), attrs=mask)]
+
+
 def _max(**attrs: Attr) -> Draw:
     return lambda s: [
         s.op("max", s.input(2, 2, 7), attrs=attrs),
@@ -110,7 +124,11 @@ CASES: Mapping[str, Sequence[Draw]] = {
         _conv((1, 3)),
         lambda s: [s.conv(s.input(2, 3, 1, 9), 2, (1, 4), padding=0)],
     ],
+    "exclude": [
+        lambda s: [s.op("max", node, attrs={"axis": 2, "whole": True}) for node in _masked("exclude")(s)],
+    ],
     "expand": [lambda s: [s.op("expand", s.input(2, 1, 3, 1), attrs={"shape": [2, 4, 3, 2]})]],
+    "keep": [_masked("keep")],
     "leaky": [_unary("leaky", slope="1/10"), _unary("leaky", slope="-1/4")],
     "lift": [lambda s: [s.op("lift", s.input(2, 3), attrs={"by": "3"})]],
     "linear": [lambda s: [s.linear(s.input(3, 7), 5)], lambda s: [s.linear(s.input(2, 3, 7), 5)]],
@@ -148,6 +166,15 @@ CASES: Mapping[str, Sequence[Draw]] = {
         _poly("1/10", "1/2", "1/8", "0", "-1/200", "0", "1/8000"),
     ],
     "relu": [lambda s: [s.op("relu", s.input(2, 3, 4))], lambda s: [s.op("relu", s.conv(s.input(2, 3, 5, 5), 4, 3))]],
+    "resample": [
+        lambda s: [s.op("resample", s.input(2, 5, 3), attrs=write_taps(adaptive_means(5, 3), 1))],
+        lambda s: [
+            s.op("resample", s.conv(s.input(1, 2, 3, 4), 2), attrs=write_taps(window_means(4, 3, 2, 1, True, False), 3))
+        ],
+        lambda s: [
+            s.op("resample", _blurred(s, s.linear(s.input(2, 6), 6), 6), attrs=write_taps(adaptive_means(6, 4), 1))
+        ],
+    ],
     "reshape": [lambda s: [s.flat(s.input(2, 3, 4))]],
     "scale": [_scale("1", "10"), _scale("-3", "7"), _scale("5", "1")],
     "smooth": [
