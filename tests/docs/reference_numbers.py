@@ -209,7 +209,7 @@ def _named(dealt: bool) -> str:
 
 def _factor(op: str, attrs: dict[str, Any], shape: tuple[int, ...]) -> Fraction:
     """By how much a local op multiplies the scale."""
-    if op == "sumpool":
+    if op in ("sumpool", "resample"):
         return Fraction(attrs["divisor"])
     if op == "mean":
         return Fraction(math.prod(shape[axis] for axis in attrs["axes"]))

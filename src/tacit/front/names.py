@@ -64,21 +64,17 @@ Reason = tuple[Literal["never", "not yet", "replace"], str, str, str]
 _REASONS: tuple[Reason, ...] = (
     (
         "replace",
-        "an activation with other pieces than lines of public slopes",
+        "an activation with jumps, or with other pieces than lines of public slopes",
         _ACTIVATION,
         """
-        prelu _prelu_kernel rrelu rrelu_with_noise hardswish hardshrink softshrink threshold elu selu celu sign PRelu
-        Elu Selu Celu Sign HardSigmoid HardSwish ThresholdedRelu Shrink
+        rrelu rrelu_with_noise hardshrink softshrink threshold celu sign Celu Sign ThresholdedRelu Shrink
         """,
     ),
     (
         "replace",
-        "a transcendental activation",
-        _ACTIVATION,
-        """
-        sigmoid log_sigmoid log_sigmoid_forward tanh gelu silu mish softplus erf glu Sigmoid Tanh Gelu Mish Softplus
-        Softsign Erf Swish
-        """,
+        "a gated or rational activation",
+        "Write it with sigmoid, split and multiplication, which are taken.",
+        "glu Softsign",
     ),
     (
         "replace",
@@ -91,63 +87,33 @@ _REASONS: tuple[Reason, ...] = (
     ),
     (
         "replace",
-        "a softmax",
-        "As the last layer, leave it to the client, which gets the logits; elsewhere, use ReLU over a fixed sum.",
-        """
-        softmax _softmax log_softmax _log_softmax Softmax LogSoftmax
-        """,
-    ),
-    (
-        "replace",
-        "a norm whose statistics come from the query",
-        "Train with batch norm, which folds into the layer before it.",
-        """
-        layer_norm native_layer_norm _native_batch_norm_legit group_norm native_group_norm instance_norm rms_norm
-        _fused_rms_norm batch_norm local_response_norm LayerNormalization GroupNormalization InstanceNormalization
-        RMSNormalization LRN MeanVarianceNormalization LpNormalization
-        """,
+        "a norm over windows of channels or of powers",
+        "Use a batch, layer, group or RMS norm, or none.",
+        "local_response_norm _native_batch_norm_legit LRN MeanVarianceNormalization LpNormalization",
     ),
     (
         "not yet",
         "a lookup by a secret index",
-        "Embed on the client, or give one-hot inputs to a linear layer.",
+        "A table whose index is an input of the model is taken, for the client can look it up; else embed on the client.",
         """
-        embedding embedding_bag index_put scatter scatter_add take take_along_dim GatherND Scatter ScatterND
-        ScatterElements OneHot
+        embedding_bag index_put scatter scatter_add take take_along_dim GatherND Scatter ScatterND ScatterElements
+        OneHot grid_sampler grid_sampler_2d GridSample
         """,
     ),
     (
         "not yet",
-        "a product of two activations",
-        "Write it with multiplications and matmul, which are taken.",
-        """
-        baddbmm einsum scaled_dot_product_attention dot outer Einsum Attention
-        """,
-    ),
-    (
-        "not yet",
-        "a recurrent layer",
-        "Unroll it with polynomial activations, or use convolutions over time.",
-        """
-        lstm gru rnn_tanh rnn_relu LSTM GRU RNN
-        """,
-    ),
-    (
-        "not yet",
-        "an upsampling or transposed convolution",
-        "Use layers that keep or shrink the image.",
-        """
-        conv_transpose1d conv_transpose2d conv_transpose3d upsample_nearest2d upsample_bilinear2d upsample_nearest1d
-        upsample_linear1d upsample_bicubic2d pixel_shuffle ConvTranspose Resize Upsample DepthToSpace SpaceToDepth
-        """,
+        "a recurrent layer with other activations or packed sequences",
+        "Use an LSTM, a GRU or an RNN over sequences of one fixed length.",
+        "quantized_lstm quantized_gru _pack_padded_sequence _pad_packed_sequence",
     ),
     (
         "replace",
-        "a root, quotient or transcendental function",
-        "Approximate it by a polynomial with public coefficients.",
+        "a quotient, a transcendental function or a product of all entries",
+        "Approximate it by a polynomial with public coefficients, or write it with exp, log, sqrt and reciprocal.",
         """
-        sqrt rsqrt reciprocal exp expm1 log log1p log2 sin cos tan atan pow var std norm linalg_vector_norm cumsum
-        Sqrt Reciprocal Exp Log Sin Cos Tan Atan ReduceL2 ReduceL1 ReduceLogSumExp
+        expm1 log1p log2 log10 sin cos tan asin acos atan sinh cosh var std var_mean std_mean norm linalg_vector_norm
+        cumsum cumprod prod logsumexp erfc floor ceil round trunc fmod remainder cdist Sin Cos Tan Asin Acos Atan Sinh
+        Cosh ReduceL2 ReduceL1 ReduceProd ReduceLogSum ReduceLogSumExp ReduceSumSquare CumSum Floor Ceil Round Mod
         """,
     ),
     (
@@ -155,15 +121,21 @@ _REASONS: tuple[Reason, ...] = (
         "an order, or an index of the largest value in another form than argmax along the last axis",
         'With Policy(reveal="top5") the client gets labels; else return the values and let the client choose.',
         """
-        argmin max min amin aminmax topk sort argsort median kthvalue mode ArgMin TopK ReduceMin Hardmax
+        argmin max min amin aminmax topk sort argsort median nanmedian kthvalue mode ArgMin TopK ReduceMin Hardmax
         """,
     ),
     (
         "not yet",
-        "a test of equality or a selection by secret values",
-        "Write it with >, >=, < and <=, ReLU, clamp or maximum, which are exact.",
+        "a test of equality, or a condition of other values than comparisons",
+        "Write it with >, >=, < and <=, which are exact, joined by & and |.",
+        "eq ne logical_not logical_and logical_or logical_xor bitwise_xor isnan isinf Equal Xor IsNaN IsInf",
+    ),
+    (
+        "not yet",
+        "an old or rare way to enlarge an image",
+        "Use interpolation by nearest neighbours or linear in between, without antialiasing.",
         """
-        where eq ne logical_not logical_and logical_or masked_fill bitwise_not Where Equal Not And Or
+        _upsample_bilinear2d_aa _upsample_bicubic2d_aa upsample_nearest2d upsample_bilinear2d Upsample CenterCropPad
         """,
     ),
     (
