@@ -50,11 +50,11 @@ def _compare(graph: Graph, inputs: list[np.ndarray], expected: list[torch.Tensor
 
 @pytest.fixture(scope="session")
 def parity() -> Callable[..., Graph]:
-    """check(function, *inputs, opsets=(17,), atol=1e-5, **parts): the Graph that torch.export gives, after it and that
+    """check(function, *inputs, opsets=(), atol=1e-5, **parts): the Graph that torch.export gives, after it and that
     of each ONNX opset were compared with torch in double precision.
     """
 
-    def check(function: Any, *inputs: torch.Tensor, opsets: Any = (17,), atol: float = 1e-5, **parts: Any) -> Graph:
+    def check(function: Any, *inputs: torch.Tensor, opsets: Any = (), atol: float = 1e-5, **parts: Any) -> Graph:
         model = Fn(function, **parts).eval()
         graph = from_torch(model, inputs)
         arrays = [x.numpy() for x in inputs]

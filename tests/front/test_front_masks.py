@@ -42,6 +42,12 @@ def test_selections(function: Any, parity: Any) -> None:
     parity(function, X, mask=MASK, buffer=BUFFER)
 
 
+@pytest.mark.parametrize("opset", [14, 20])
+def test_onnx(opset: int, parity: Any) -> None:
+    """All at once, since an export takes its time."""
+    parity(lambda s, x: [function(s, x) for _, function in BOTH], X, mask=MASK, buffer=BUFFER, opsets=(opset,))
+
+
 @pytest.mark.parametrize(
     "function",
     [

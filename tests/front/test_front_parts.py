@@ -45,6 +45,12 @@ def test_parts(function: Any, parity: Any) -> None:
     parity(function, X, at=AT, grid=GRID)
 
 
+@pytest.mark.parametrize("opset", [13, 20])
+def test_onnx(opset: int, parity: Any) -> None:
+    """All at once, since an export takes its time."""
+    parity(lambda s, x: [function(s, x) for _, function in BOTH], X, at=AT, grid=GRID, opsets=(opset,))
+
+
 ALONE: list[tuple[str, Any]] = [  # what torch's exporter to ONNX writes with loops or not at all
     ("roll all", lambda s, x: x.roll(7)),
     ("tile", lambda s, x: x.tile(2, 1)),
@@ -56,12 +62,7 @@ ALONE: list[tuple[str, Any]] = [  # what torch's exporter to ONNX writes with lo
 
 @pytest.mark.parametrize("function", [f[1] for f in ALONE], ids=[f[0] for f in ALONE])
 def test_parts_of_torch_alone(function: Any, parity: Any) -> None:
-    parity(function, X, opsets=())
-
-
-@pytest.mark.parametrize("opset", [13, 18, 20])
-def test_opsets(opset: int, parity: Any) -> None:
-    parity(lambda s, x: (x[:, 1:3], *x.split([1, 5], 2), x[:, AT], x.mean(1)), X, opsets=(opset,))
+    parity(function, X)
 
 
 REFUSED: list[tuple[str, Any]] = [

@@ -89,12 +89,18 @@ _REASONS: tuple[Reason, ...] = (
         "replace",
         "a norm over windows of channels or of powers",
         "Use a batch, layer, group or RMS norm, or none.",
-        "local_response_norm _native_batch_norm_legit LRN MeanVarianceNormalization LpNormalization",
+        "local_response_norm LRN MeanVarianceNormalization LpNormalization",
+    ),
+    (
+        "replace",
+        "a batch norm without stored statistics",
+        "Train with track_running_stats=True; statistics of the batch would mix the queries.",
+        "_native_batch_norm_legit",
     ),
     (
         "not yet",
         "a lookup by a secret index",
-        "A table whose index is an input of the model is taken, for the client can look it up; else embed on the client.",
+        "A table whose index is an input of the model is taken, for the client looks it up; else embed there.",
         """
         embedding_bag index_put scatter scatter_add take take_along_dim GatherND Scatter ScatterND ScatterElements
         OneHot grid_sampler grid_sampler_2d GridSample
