@@ -17,7 +17,7 @@ from tacit.cli import command_names
 from tacit.cli._failures import guarded
 from tacit.errors import InvalidInput
 
-OURS = ["bill", "compile", "deal", "keys", "query", "serve", "store"]
+OURS = ["bill", "compile", "deal", "keys", "query", "serve", "store", "zoo"]
 
 
 def test_commands_are_the_files_of_the_folder() -> None:
@@ -53,7 +53,7 @@ def test_wrong_usage_exits_with_2(cli: Callable[..., Any], line: list[str]) -> N
     assert "Usage: tacit" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["query", "keys", "store", "serve", "deal", "bill"])
+@pytest.mark.parametrize("name", ["query", "keys", "store", "serve", "deal", "bill", "zoo"])
 def test_only_compile_imports_models(name: str) -> None:
     code = (
         "import sys; from tacit.cli import application\n"
