@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tacit.cli._arrays import load_arrays
 from tacit.errors import InvalidFile, InvalidInput
 
-__all__ = ["Samples", "as_example", "load_samples", "load_source"]
+__all__ = ["Samples", "as_example", "load_example", "load_samples", "load_source"]
 
 _SHAPE = re.compile(r"[0-9]+(?:[,x][0-9]+)*")
 
@@ -94,7 +94,7 @@ def load_samples(examples: list[str], calibration: Path | None) -> tuple[Samples
     Raises InvalidInput, InvalidFile.
     """
     data = load_arrays(calibration) if calibration else []
-    example = _example(examples) if examples else [array[:1] for array in data]
+    example = load_example(examples) if examples else [array[:1] for array in data]
     if not data:
         if not examples or _shapes(examples) is not None:
             raise InvalidInput("ranges need data: give --calibration FILE.npy with real inputs, examples first")
@@ -109,7 +109,11 @@ def load_samples(examples: list[str], calibration: Path | None) -> tuple[Samples
     return example, [array[:whole] for array in data]
 
 
-def _example(examples: list[str]) -> Samples:
+def load_example(examples: list[str]) -> Samples:
+    """The example (an array an input, batch first) of shapes such as 1,3,32,32, one an input, or of one file.
+
+    Raises InvalidInput, InvalidFile.
+    """
     shapes = _shapes(examples)
     if shapes is not None:
         return [np.zeros(shape) for shape in shapes]

@@ -81,7 +81,7 @@ class Rounding:
         xs = [values[i] for i in node.inputs]
         moved = [self._moved(node, xs, sign * step) for sign in (1.0, -1.0)]
         reach = np.maximum(*(np.abs(m - want) for m in moved))
-        stated = sum(float(s.attrs.get("error", 0.0)) for s in self._steps.get(node.id, ()))
+        stated = sum(float(Fraction(s.attrs.get("error", 0))) for s in self._steps.get(node.id, ()))
         spread = math.sqrt(float((reach**2).mean())) if reach.size else 0.0
         if len(xs) > 1 or want.shape != xs[0].shape:  # values mix, so that a shift of all may cancel
             noise = step * _signs(xs[0].shape)
