@@ -198,25 +198,38 @@ def _of_model(ladder: Ladder, reference: Graph | None, pairs: dict[str, str]) ->
 
 
 def _of_integers(ladder: Ladder, limit: float) -> Iterator[Alarm]:
+    """Faults wherever they are; rounding only where it reaches the outputs, and then where it comes from."""
     for name in ("fixed", "private"):
         found = ladder.rungs.get(name, {})
-        alone = [alarm for node, rung in found.items() for alarm in _alone(node, name, rung, limit)]
-        yield from alone
-        if not alone:
-            high = next((node for node, rung in found.items() if rung.whole.nrmse > limit), None)
-            if high is not None:
-                why = f"roundings of the layers before it come to nRMSE {found[high].whole.nrmse:.1e}"
-                yield Alarm(high, name, "accumulated", f"{why}; compile with a smaller tolerance or more input_bits")
+        faults = [alarm for node, rung in found.items() for alarm in _fault(node, name, rung)]
+        yield from faults
+        ends = [_valued(ladder.graph, out) for out in ladder.graph.outputs]
+        if not faults and any(found[end].whole.nrmse > limit for end in ends if end in found):
+            yield from _roundings(name, found, limit)
 
 
-def _alone(node: str, name: str, rung: Rung, limit: float) -> Iterator[Alarm]:
-    """What is wrong with one layer in integers, the gravest first."""
+def _valued(graph: Graph, output: str) -> str:
+    """What an output's numbers are: for labels, the values that they rank."""
+    node = graph[output]
+    return node.inputs[0] if node.op == "topk" else output
+
+
+def _fault(node: str, name: str, rung: Rung) -> Iterator[Alarm]:
     if rung.saturated:
         why = f"{rung.saturated} of {rung.whole.count} values lie beyond the plan's range"
         yield Alarm(node, name, "saturation", f"{why}; calibrate on data like these, or raise policy.margin")
     elif rung.unexplained > 1:
         why = f"its error is {rung.unexplained:.2g} times what its rounding explains"
         yield Alarm(node, name, "fault", f"{why} (largest {rung.own.largest:.2g})")
-    elif rung.own.nrmse > limit:
+
+
+def _roundings(name: str, found: dict[str, Rung], limit: float) -> Iterator[Alarm]:
+    """Layers that round too much; where none does alone, the layer at which the roundings have come to the limit."""
+    coarse = {node: rung for node, rung in found.items() if rung.own.nrmse > limit}
+    for node, rung in coarse.items():
         why = f"its own rounding has nRMSE {rung.own.nrmse:.1e}, the limit is {limit:.1e}"
         yield Alarm(node, name, "precision", f"{why}; give it more bits (policy.weight_bits, input_bits, ring)")
+    high = next((node for node, rung in found.items() if rung.whole.nrmse > limit), None)
+    if not coarse and high is not None:
+        why = f"roundings of the layers before it come to nRMSE {found[high].whole.nrmse:.1e}"
+        yield Alarm(high, name, "accumulated", f"{why}; compile with a smaller tolerance or more input_bits")
