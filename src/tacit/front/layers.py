@@ -12,6 +12,7 @@ from tacit.errors import InvalidInput
 from tacit.front.clear import run_clear
 from tacit.ir.attrs import Doubles, Weights
 from tacit.ir.graph import Graph, Node
+from tacit.ir.positions import positions
 from tacit.plan.measure import Reading
 from tacit.plan.plan import Plan
 from tacit.ring.fixed import decode
@@ -86,7 +87,10 @@ def expected(graph: Graph, node: Node, values: Mapping[str, Doubles]) -> Doubles
     """What `node` should make of the values that reached it; None where a value is missing, and for inputs."""
     if node.op == "input" or not all(i in values for i in node.inputs):
         return None
-    return ops.load(node.op).clear(node.attrs, own_weights(graph, node), *(values[i] for i in node.inputs))
+    want = ops.load(node.op).clear(node.attrs, own_weights(graph, node), *(values[i] for i in node.inputs))
+    if node.op == "exclude" and node.id in values:  # a number below all others: any that is low enough is right
+        want = np.where(positions(node.attrs), want, np.minimum(want, values[node.id]))
+    return want
 
 
 def pieces(graph: Graph, data: Sequence[NDArray[np.float64]], most: int) -> list[tuple[NDArray[np.float64], ...]]:
