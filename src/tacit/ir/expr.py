@@ -86,6 +86,10 @@ class Expr:
         """A public polynomial, constant term first."""
         return Expr(polynomial(self.tree, *coeffs), self.shape)
 
+    def times(self, factor: Fraction | int) -> Expr:
+        """A public number times as much."""
+        return self if factor == 1 else self.poly(0, factor)
+
     def offset(self, number: Fraction | int) -> Expr:
         """A public number more."""
         return Expr(polynomial(self.tree, number, 1), self.shape) if number else self

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +28,6 @@ __all__ = [
     "Unsupported",
     "Value",
     "alike",
-    "flat_channels",
     "literal",
     "matrix_product",
     "needs_constant",
@@ -138,53 +137,51 @@ def structure(x: object, what: str) -> NDArray[Any]:
     raise Unsupported("never", f"{what} that depends on the data", "Give it as a constant of the model.")
 
 
-def flat_channels(x: Value, constant: Constant) -> tuple[int, Constant]:
-    """The axis a and the vector [C] by which `constant` varies along x: a product with it is one number per channel.
-
-    Raises Unsupported when it varies along several axes, along the batch, or would broadcast x to a larger shape.
-    """
-    array = constant.array
-    shape = (1,) * (len(x.shape) - array.ndim) + array.shape
-    if len(shape) != len(x.shape) or any(s not in (1, d) for s, d in zip(shape, x.shape, strict=True)):
+def _enlarged(x: Value | Step, shape: tuple[int, ...], array: NDArray[Any]) -> tuple[Value | Step, tuple[int, ...]]:
+    """x of `shape` repeated to the shape that broadcasting with a constant gives it. Raises Unsupported."""
+    try:
+        out = np.broadcast_shapes(shape, array.shape)
+    except ValueError:
         raise Unsupported(
-            "not yet",
-            f"a constant of shape {array.shape} would enlarge {x.shape}",
-            "Expand the activation in the model first.",
-        )
-    varying = [a for a, size in enumerate(shape) if size > 1]
-    if len(varying) > 1 or varying == [0] or len(x.shape) < 2:
-        raise Unsupported(
-            "not yet",
-            f"a product of {x.shape} with trained values of shape {array.shape}",
-            "Use one trained factor per channel.",
-        )
-    if not varying:
-        return 1, Constant(np.broadcast_to(array.reshape(1), (x.shape[1],)), trained=constant.trained)
-    return varying[0], Constant(array.reshape(-1), constant.name, constant.trained)
+            "never", f"arrays of shapes {shape} and {array.shape} together", "Correct the model."
+        ) from None
+    if out == shape:
+        return x, shape
+    lifted: list[Attr] = [*(1,) * (len(out) - len(shape)), *shape]
+    inner = x if len(out) == len(shape) else Step("reshape", (x,), {"shape": lifted})
+    return Step("expand", (inner,), {"shape": list(out)}), out
 
 
 def scaled_by(x: Value, factor: object) -> Step:
-    """x times a constant array: one factor per channel. Raises Unsupported."""
-    along, gain = flat_channels(x, needs_constant(factor))
-    return Step("affine", (x,), {"axis": along}, {"gain": gain})
+    """x times a constant array: one factor per channel, or for each entry of the axes along which it varies.
+
+    Raises Unsupported.
+    """
+    constant = needs_constant(factor)
+    tree, shape = _enlarged(x, x.shape, constant.array)
+    array = constant.array.reshape((1,) * (len(shape) - constant.array.ndim) + constant.array.shape)
+    varying = [a for a, size in enumerate(array.shape) if size > 1]
+    if len(varying) == 1 and varying != [0]:
+        gain = Constant(array.reshape(-1), constant.name, constant.trained)
+        return Step("affine", (tree,), {"axis": varying[0]}, {"gain": gain})
+    if not varying and len(shape) > 1:
+        spread = Constant(np.broadcast_to(array.reshape(1), (shape[1],)), trained=constant.trained)
+        return Step("affine", (tree,), {"axis": 1}, {"gain": spread})
+    first, last = (varying[0], varying[-1]) if varying else (0, 0)
+    middle = np.broadcast_to(array, tuple(n if first <= a <= last else 1 for a, n in enumerate(shape))).reshape(-1)
+    sizes: list[Attr] = [prod(shape[:first]), len(middle), prod(shape[last + 1 :])]
+    gain = Constant(middle, constant.name and f"{constant.name}.{len(middle)}", constant.trained)
+    step = Step("affine", (Step("reshape", (tree,), {"shape": sizes}),), {"axis": 1}, {"gain": gain})
+    return Step("reshape", (step,), {"shape": list(shape)})
 
 
 def offset_by(x: Value | Step, shape: tuple[int, ...], summand: object) -> Step:
     """x of `shape` plus a constant array that broadcasts to it; entries up to LOWEST exclude those they are added to.
 
-    Raises Unsupported when the sum would be larger than x.
+    Raises Unsupported when the shapes do not fit.
     """
     value = needs_constant(summand)
-    try:
-        fits = np.broadcast_shapes(shape, value.array.shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise Unsupported(
-            "not yet",
-            f"a constant of shape {value.array.shape} would enlarge {shape}",
-            "Expand the activation in the model first.",
-        )
+    x, shape = _enlarged(x, shape, value.array)
     excluded = value.array <= LOWEST
     if not excluded.any():
         return Step("bias", (x,), {}, {"value": value})

@@ -5,12 +5,14 @@ Conv1d is conv of height 1.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer, integers, weight_shape
+from tacit.ir.expr import Expr
 from tacit.ir.graph import Attr, Node
 from tacit.ir.source import Constant, Step, Unsupported, Value
 from tacit.secure import basis
@@ -84,38 +86,56 @@ def _plain(x: Any, weight: Any, bias: Any) -> tuple[Value, Constant, dict[str, C
             "not yet", "a convolution whose weights are computed", "Use weights that are constants of the model."
         )
     rank = weight.array.ndim - 2
-    if rank not in (1, 2):
-        raise Unsupported("not yet", f"a convolution over {rank} axes", "Use convolutions over one or two axes.")
+    if rank not in (1, 2, 3):
+        raise Unsupported("not yet", f"a convolution over {rank} axes", "Use convolutions over one to three axes.")
     if len(x.shape) != rank + 2:
         raise Unsupported("not yet", f"a convolution of an array of shape {x.shape}", "Give the example a batch axis.")
     return x, weight, {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
 def _build(
-    x: Value, weights: dict[str, Constant], stride: Any, before: Any, after: Any, dilation: Any, groups: int
-) -> Step:
-    """The convolution over one or two axes, zero-padded `before` and `after` each: a conv and what surrounds it."""
+    x: Expr, weights: dict[str, Constant], stride: Any, before: Any, after: Any, dilation: Any, groups: int
+) -> Expr:
+    """The convolution over one to three axes, zero-padded `before` and `after` each: a conv and what surrounds it."""
     rank = len(x.shape) - 2
+    if rank == 3:
+        return _deep(x, weights, stride, before, after, dilation, groups)
     wide = [[fill] * (2 - rank) + list(v) for fill, v in ((1, stride), (0, before), (0, after), (1, dilation))]
-    inner: Value | Step = x
-    lifted = (*x.shape[:2], *([1] * (2 - rank)), *x.shape[2:])
-    weight = weights["weight"]
+    inner, weight = x.reshape(*x.shape[:2], *([1] * (2 - rank)), *x.shape[2:]), weights["weight"]
     if rank == 1:
-        inner = Step("reshape", (x,), {"shape": list(lifted)})
-        kernel = weight.array[:, :, None, :]
-        weight = Constant(kernel, f"{weight.name}.2d" if weight.name else "", weight.trained)
-        weights = weights | {"weight": weight}
+        weights = weights | {"weight": _reshaped(weight, (*weight.array.shape[:2], 1, weight.array.shape[2]))}
     padding = wide[1]
     if wide[1] != wide[2]:
-        inner = Step("pad", (inner,), {"before": [0, 0, *wide[1]], "after": [0, 0, *wide[2]]})
-        lifted = (*lifted[:2], *(d + b + a for d, b, a in zip(lifted[2:], wide[1], wide[2], strict=True)))
+        inner = inner.padded([(0, 0), (0, 0), *zip(wide[1], wide[2], strict=True)])
         padding = [0, 0]
     attrs: dict[str, Attr] = {"stride": wide[0], "padding": padding, "dilation": wide[3], "groups": groups}
-    step = Step("conv", (inner,), attrs, weights)
-    if rank == 2:
-        return step
-    out = shape(attrs, lifted, weights={"weight": weight.array.shape})
-    return Step("reshape", (step,), {"shape": [out[0], out[1], out[3]]})
+    out = shape(attrs, inner.shape, weights={name: w.array.shape for name, w in weights.items()})
+    made = Expr(Step("conv", (inner.tree,), attrs, weights), out)
+    return made if rank == 2 else made.reshape(out[0], out[1], out[3])
+
+
+def _reshaped(weight: Constant, sizes: tuple[int, ...]) -> Constant:
+    return Constant(weight.array.reshape(sizes), f"{weight.name}.2d" if weight.name else "", weight.trained)
+
+
+def _deep(
+    x: Expr, weights: dict[str, Constant], stride: Any, before: Any, after: Any, dilation: Any, groups: int
+) -> Expr:
+    """Over three axes: every window along the first one lies among the channels of an image of its own."""
+    batch, depth = x.shape[:2]
+    weight = weights["weight"]
+    maps, _, kernel = weight.array.shape[:3]
+    padded = x.padded([(0, 0), (0, 0), *zip(before, after, strict=True)])
+    starts = range(0, padded.shape[2] - dilation[0] * (kernel - 1), stride[0])
+    if not starts:
+        raise InvalidInput(f"a conv kernel of {kernel} does not fit in an array of shape {x.shape}")
+    windows = padded.take(2, [start + dilation[0] * t for start in starts for t in range(kernel)])
+    high, wide = windows.shape[3:]
+    split = windows.reshape(batch, depth, len(starts), kernel, high, wide).permute(0, 2, 1, 3, 4, 5)
+    images = split.reshape(batch * len(starts), depth * kernel, high, wide)
+    flat = {**weights, "weight": _reshaped(weight, (maps, weight.array.shape[1] * kernel, *weight.array.shape[3:]))}
+    made = _build(images, flat, stride[1:], [0, 0], [0, 0], dilation[1:], groups)
+    return made.reshape(batch, len(starts), *made.shape[1:]).permute(0, 2, 1, 3, 4)
 
 
 def _spread(values: Any, rank: int) -> list[int]:
@@ -131,7 +151,7 @@ def _same(weight: Constant, dilation: list[int], *, upper: bool) -> tuple[list[i
     return (small, large) if upper else (large, small)
 
 
-def _conv(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Step:
+def _conv(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Value | Step:
     x, weight, weights = _plain(x, weight, bias)
     rank = weight.array.ndim - 2
     stride, dilation = _spread(stride, rank), _spread(dilation, rank)
@@ -139,7 +159,7 @@ def _conv(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: A
         before, after = _same(weight, dilation, upper=True)
     else:
         before = after = [0] * rank if padding == "valid" else _spread(padding, rank)
-    return _build(x, weights, stride, before, after, dilation, groups)
+    return _build(Expr.of(x), weights, stride, before, after, dilation, groups).tree
 
 
 def _convolution(
@@ -152,10 +172,78 @@ def _convolution(
     transposed: bool,
     output_padding: Any,
     groups: int,
-) -> Step:
+) -> Value | Step:
     if transposed:
-        raise Unsupported("not yet", "a transposed convolution", "Upsample and convolve, or wait for a later version.")
+        return _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation)
     return _conv(x, weight, bias, stride, padding, dilation, groups)
+
+
+def _transposed(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = (1,),
+    padding: Any = (0,),
+    output_padding: Any = (0,),
+    groups: int = 1,
+    dilation: Any = (1,),
+) -> Value | Step:
+    x, weight, weights = _plain(x, weight, bias)
+    rank = weight.array.ndim - 2
+    stride, padding, more, gaps = (_spread(v, rank) for v in (stride, padding, output_padding, dilation))
+    spans = [d * (k - 1) + 1 for d, k in zip(gaps, weight.array.shape[2:], strict=True)]
+    sizes = zip(x.shape[2:], stride, padding, spans, more, strict=True)
+    return _widened(x, weights, stride, padding, [(n - 1) * s - 2 * p + k + o for n, s, p, k, o in sizes], gaps, groups)
+
+
+def _widened(
+    x: Value,
+    weights: dict[str, Constant],
+    stride: list[int],
+    cut: list[int],
+    out: list[int],
+    gaps: list[int],
+    groups: int,
+) -> Value | Step:
+    """The transposed convolution whose result is cut by `cut` in front and has the sizes `out`.
+
+    Entries of one place modulo the stride are one plain convolution's, with every stride-th weight in reverse order.
+    The convolutions of all places are one of as many times the channels; its results are put in turn. No product is by
+    zero.
+    """
+    phased, rank, factor = _phases(weights["weight"].array, stride, gaps, groups), len(stride), prod(stride)
+    sizes = list(zip(x.shape[2:], stride, cut, out, phased.shape[2:], strict=True))
+    before = [taps - 1 - p // s for _, s, p, _, taps in sizes]
+    after = [(p + n - 1) // s - (size - 1) for size, s, p, n, _ in sizes]
+    name = weights["weight"].name
+    inner = {"weight": Constant(phased, f"{name}.phases" if name else "", weights["weight"].trained)}
+    if "bias" in weights:
+        inner["bias"] = Constant(np.repeat(weights["bias"].array, factor), trained=weights["bias"].trained)
+    # A negative padding takes entries away that the result does not show.
+    kept = Expr.of(x).padded([(0, 0), (0, 0), *((min(b, 0), min(a, 0)) for b, a in zip(before, after, strict=True))])
+    ends = [[max(0, width) for width in widths] for widths in (before, after)]
+    made = _build(kept, inner, [1] * rank, ends[0], ends[1], [1] * rank, groups)
+    split = made.reshape(made.shape[0], made.shape[1] // factor, *stride, *made.shape[2:])
+    turned = split.permute(0, 1, *(axis for a in range(rank) for axis in (2 + rank + a, 2 + a)))
+    joint = turned.reshape(*split.shape[:2], *(n * s for n, s in zip(made.shape[2:], stride, strict=True)))
+    for axis, (_, s, p, n, _) in enumerate(sizes, 2):
+        joint = joint.take(axis, range(p % s, p % s + n))
+    return joint.tree
+
+
+def _phases(weight: Doubles, stride: list[int], gaps: list[int], groups: int) -> Doubles:
+    """[I, O/groups, K...] to [O s..., I/groups, T...]: for each place modulo the stride its weights, last tap first."""
+    rank = len(stride)
+    depth, maps, *kernel = weight.shape
+    taps = [-(-(d * (k - 1) + 1) // s) for d, k, s in zip(gaps, kernel, stride, strict=True)]
+    wide = np.zeros((depth, maps, *(t * s for t, s in zip(taps, stride, strict=True))), weight.dtype)
+    wide[(slice(None), slice(None), *(slice(0, d * (k - 1) + 1, d) for d, k in zip(gaps, kernel, strict=True)))] = (
+        weight
+    )
+    split = wide.reshape(groups, depth // groups, maps, *(n for pair in zip(taps, stride, strict=True) for n in pair))
+    split = np.flip(split, tuple(3 + 2 * a for a in range(rank)))
+    order = (0, 2, *(4 + 2 * a for a in range(rank)), 1, *(3 + 2 * a for a in range(rank)))
+    return np.ascontiguousarray(split.transpose(order).reshape(groups * maps * prod(stride), depth // groups, *taps))
 
 
 def _onnx_conv(
@@ -169,7 +257,7 @@ def _onnx_conv(
     kernel_shape: Any = None,
     pads: Any = None,
     strides: Any = (1,),
-) -> Step:
+) -> Value | Step:
     x, weight, weights = _plain(x, weight, bias)
     rank = weight.array.ndim - 2
     stride, dilation = _spread(strides, rank), _spread(dilations, rank)
@@ -180,10 +268,39 @@ def _onnx_conv(
         before, after = _same(weight, dilation, upper=auto_pad == "SAME_UPPER")
     elif auto_pad == "NOTSET" and pads is not None:
         before, after = list(pads[:rank]), list(pads[rank:])
-    return _build(x, weights, stride, before, after, dilation, group)
+    return _build(Expr.of(x), weights, stride, before, after, dilation, group).tree
+
+
+def _onnx_transposed(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Any = (1,),
+    group: int = 1,
+    kernel_shape: Any = None,
+    output_padding: Any = (0,),
+    output_shape: Any = None,
+    pads: Any = None,
+    strides: Any = (1,),
+) -> Value | Step:
+    x, weight, weights = _plain(x, weight, bias)
+    rank = weight.array.ndim - 2
+    stride, more, gaps = (_spread(v, rank) for v in (strides, output_padding, dilations))
+    if auto_pad not in ("NOTSET", "VALID") or output_shape is not None:
+        raise Unsupported("not yet", "a transposed convolution of a given output shape", "Write the padding in `pads`.")
+    pads = list(pads or [0] * 2 * rank)
+    spans = [d * (k - 1) + 1 for d, k in zip(gaps, weight.array.shape[2:], strict=True)]
+    sizes = zip(x.shape[2:], stride, pads[:rank], pads[rank:], spans, more, strict=True)
+    out = [(n - 1) * s - b - a + k + o for n, s, b, a, k, o in sizes]
+    return _widened(x, weights, stride, pads[:rank], out, gaps, group)
 
 
 aten = {
+    "aten.conv_transpose1d.default": _transposed,
+    "aten.conv_transpose2d.input": _transposed,
+    "aten.conv_transpose3d.input": _transposed,
     "aten.conv1d.default": _conv,
     "aten.conv2d.default": _conv,
     "aten.conv3d.default": _conv,
@@ -191,4 +308,4 @@ aten = {
     "aten.conv2d.padding": _conv,
     "aten.convolution.default": _convolution,
 }
-onnx = {"Conv": _onnx_conv}
+onnx = {"Conv": _onnx_conv, "ConvTranspose": _onnx_transposed}

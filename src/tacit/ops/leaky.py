@@ -10,7 +10,7 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, fraction
 from tacit.ir.graph import Node
-from tacit.ir.source import Step, Unsupported, literal, needs_value
+from tacit.ir.source import Constant, Step, Unsupported, literal, needs_constant, needs_value
 from tacit.secure.placer import Placer
 
 __all__ = ["SLOPE_BITS", "aten", "bound", "clear", "onnx", "place", "shape"]
@@ -62,5 +62,22 @@ def _onnx_leaky(x: Any, alpha: Any = 0.01) -> Step:
     return _leaky(x, alpha)
 
 
-aten = {"aten.leaky_relu.default": _leaky, "aten.leaky_relu_.default": _leaky}
-onnx = {"LeakyRelu": _onnx_leaky}
+def _prelu(x: Any, slope: Any) -> Step:
+    """relu(x) - slope relu(-x), where relu(-x) is relu(x) - x: one gate and one product with the trained slopes."""
+    value, constant = needs_value(x, "an activation's input"), needs_constant(slope)
+    if literal(constant) is not None:
+        return _leaky(value, constant)
+    channels = value.shape[1] if len(value.shape) > 1 else 1
+    flat = constant.array.reshape(-1)
+    if flat.size not in (1, channels) or (
+        constant.array.ndim > 1 and constant.array.shape[-len(value.shape) + 1] != flat.size
+    ):
+        raise Unsupported("not yet", f"slopes of shape {constant.array.shape}", "Use one slope a channel.")
+    gain = Constant(np.broadcast_to(-flat, (channels,)), trained=constant.trained)
+    positive = Step("relu", (value,))
+    negative = Step("affine", (Step("sub", (positive, value)),), {"axis": 1}, {"gain": gain})
+    return Step("add", (positive, negative))
+
+
+aten = {"aten.leaky_relu.default": _leaky, "aten.leaky_relu_.default": _leaky, "aten.prelu.default": _prelu}
+onnx = {"LeakyRelu": _onnx_leaky, "PRelu": _prelu}

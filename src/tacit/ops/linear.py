@@ -8,6 +8,7 @@ import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, weight_shape
+from tacit.ir.contract import contracted, matrix_letters
 from tacit.ir.graph import Attr, Node
 from tacit.ir.source import Constant, Step, Unsupported, Value, matrix_product, offset_by
 from tacit.secure import basis
@@ -85,12 +86,15 @@ def _scaled(x: Constant | Value | None, factor: float) -> Constant | Value | Non
     return Constant(x.array.astype(np.float64) * factor) if isinstance(x, Constant) and factor != 1 else x
 
 
-def _matmul(x: Value | Constant, weight: Value | Constant) -> Step:
-    if isinstance(x, Value) and isinstance(weight, Value):
+def _matmul(x: Value | Constant, weight: Value | Constant) -> Value | Step:
+    """The product of matrices or vectors, whichever of them are constant."""
+    if isinstance(x, Value) and isinstance(weight, Value) and min(len(x.shape), len(weight.shape)) >= 2:
         return matrix_product(x, weight)
-    if isinstance(x, Constant) and isinstance(weight, Value) and min(x.array.ndim, len(weight.shape)) >= 2:
+    if isinstance(x, Value) and isinstance(weight, Constant) and len(x.shape) >= 2 and weight.array.ndim == 2:
+        return _linear(x, _transposed(weight))
+    if isinstance(x, Constant) and isinstance(weight, Value) and x.array.ndim == 2 and len(weight.shape) >= 2:
         return _before(x, weight)
-    return _linear(x, _transposed(weight))
+    return contracted(x, weight, *matrix_letters(x, weight))
 
 
 def _before(weight: Constant, x: Value) -> Step:
@@ -129,6 +133,8 @@ aten = {
     "aten.linear.default": _linear,
     "aten.matmul.default": _matmul,
     "aten.mm.default": _matmul,
+    "aten.mv.default": _matmul,
+    "aten.dot.default": _matmul,
     "aten.addmm.default": _addmm,
 }
 onnx = {"Gemm": _gemm, "MatMul": _matmul}
