@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pkgutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tacit import protocols
 from tacit.errors import TacitError
 from tacit.net.channel import Channel
 from tacit.net.memory import pair
@@ -30,6 +32,11 @@ __all__ = ["Call", "House", "identity"]
 def identity(name: str) -> str:
     """The fingerprint that stands for the certificate of the party `name`: 64 hex digits."""
     return hashlib.sha256(f"tacit test identity {name}".encode()).hexdigest()
+
+
+def _protocols() -> tuple[str, ...]:
+    """Every protocol there is: the folders of `tacit.protocols`."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(protocols.__path__)))
 
 
 @dataclass
@@ -58,7 +65,7 @@ class House:
     ) -> None:
         """`policy` is the clients'; every connection is recorded with its frames at the caller's end."""
         self.root, self.limits = root, limits or Limits(idle_s=20.0, step_s=20.0)
-        self.policy = policy or ClientPolicy(dealers=(identity("dealer"),), protocols=("clear", "masked", "fss"))
+        self.policy = policy or ClientPolicy(dealers=(identity("dealer"),), protocols=_protocols())
         self.calls: list[Call] = []
         self.faults: list[BaseException] = []
         self.dealer = Dealer(root / "dealer", limits=self.limits)

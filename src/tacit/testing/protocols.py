@@ -73,9 +73,10 @@ def plan_under(name: str, graph: Graph, xs: Sequence[Doubles], ring: int = 0, **
 def check_protocol(name: str, root: Path) -> None:
     """Every check below, on a residual net and on one with re-masking; `root` is an empty folder for three homes.
 
+    A protocol without an activation of its own is tested beside the polynomials of `masked`.
     Raises AssertionError at the first that fails, or lets through what the protocol raised.
     """
-    activations = [word for word in ("poly", "relu") if word in load_protocol(name).kernels]
+    activations = [word for word in ("poly", "relu") if word in load_protocol(name).kernels] or ["poly"]
     nets = [residual_net(activation=word) for word in activations] + [_remasking_net(activations[0])]
     for number, (graph, xs) in enumerate(nets):
         plan = plan_under(name, graph, xs)

@@ -1,0 +1,63 @@
+"""The reveal of `rounded`: the server sends the sixteen top bits of its part, whatever the plan would let it send.
+
+input      priming                   online                                    output
+y derived  client keeps y_c          server: top = (y_s mod 2^k) >> (k - 16)   client: y_c + 2^(k-16)·top + 2^(k-17)
+
+The client's own part y_c is as good as random, so that the answer is y rounded
+at a random offset: within 2^(k-17) + 1 integer units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tacit.secure.cost import Cost, Message
+from tacit.secure.kernel import kernel
+from tacit.secure.session import Session
+from tacit.secure.share import CLIENT, SERVER, Share, Wire
+
+__all__ = ["KEPT", "reveal"]
+
+#: Bits of the server's part that the client gets.
+KEPT = 16
+
+
+def _sent(y: Wire) -> Wire:
+    """The wire of what the server sends."""
+    return replace(y, ring=min(KEPT, y.ring))
+
+
+def _out(s: Session, y: Wire) -> Wire:
+    return replace(y, preset="revealed")
+
+
+def _cost(s: Session, y: Wire) -> Cost:
+    return Cost((Message("online", SERVER, CLIENT, _sent(y).packed),), kept=((CLIENT, y.packed),))
+
+
+def _deal(s: Session, y: Share) -> Share:
+    """Nothing is dealt for a reveal."""
+    return Share(_out(s, y.wire))
+
+
+def _prime(s: Session, y: Share) -> Share:
+    """The client knows its part before it asks; it keeps it."""
+    if s.rank == CLIENT:
+        s.put(f"{s.step.site}/output", s.pack(y.require(), y.wire.ring))
+    return Share(_out(s, y.wire))
+
+
+@kernel("reveal", out=_out, cost=_cost, deal=_deal, prime=_prime)
+def reveal(s: Session, y: Share) -> Share:
+    """The value to the client alone, rounded."""
+    sent = _sent(y.wire)
+    drop = y.wire.ring - sent.ring
+    if s.rank == SERVER:
+        inside = np.uint64((1 << y.wire.ring) - 1)
+        s.send((y.require() & inside) >> np.uint64(drop), sent.ring)
+        return Share(_out(s, y.wire))
+    top = s.receive(sent) << np.uint64(drop)
+    mine = s.unpack(s.take(f"{s.step.site}/output", y.wire.packed), y.wire)
+    return Share(_out(s, y.wire), top + np.uint64((1 << drop) >> 1) + mine)
