@@ -1,10 +1,11 @@
-"""The reveal of `rounded`: the server sends the sixteen top bits of its part, whatever the plan would let it send.
+"""The reveal of `rounded`: the server sends one bit less of its part than the plan would let it send.
 
 input      priming                   online                                    output
-y derived  client keeps y_c          server: top = (y_s mod 2^k) >> (k - 16)   client: y_c + 2^(k-16)·top + 2^(k-17)
+y derived  client keeps y_c          server: top = (y_s mod 2^k) >> t          client: y_c + 2^t·top + 2^(t-1)
 
-The client's own part y_c is as good as random, so that the answer is y rounded
-at a random offset: within 2^(k-17) + 1 integer units.
+t is the plan's "drop" and one more. The client's own part y_c is as good as random, so that the answer is y rounded at
+a random offset: within 2^(t-1) + 1 integer units. Where the plan drops nothing the output is a whole number, such as a
+label, and is sent whole.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from tacit.secure.kernel import kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire
 
-__all__ = ["KEPT", "reveal"]
+__all__ = ["COARSER", "reveal"]
 
-#: Bits of the server's part that the client gets.
-KEPT = 16
+#: Bits that the client gets less.
+COARSER = 1
 
 
-def _sent(y: Wire) -> Wire:
-    """The wire of what the server sends."""
-    return replace(y, ring=min(KEPT, y.ring))
+def _sent(s: Session, y: Wire) -> tuple[int, Wire]:
+    """Bits dropped, and the wire of what the server sends."""
+    planned = int(s.step.attrs["drop"])
+    drop = min(planned + COARSER, y.ring - 1) if planned else 0
+    return drop, replace(y, ring=y.ring - drop)
 
 
 def _out(s: Session, y: Wire) -> Wire:
@@ -34,7 +37,8 @@ def _out(s: Session, y: Wire) -> Wire:
 
 
 def _cost(s: Session, y: Wire) -> Cost:
-    return Cost((Message("online", SERVER, CLIENT, _sent(y).packed),), kept=((CLIENT, y.packed),))
+    _, sent = _sent(s, y)
+    return Cost((Message("online", SERVER, CLIENT, sent.packed),), kept=((CLIENT, y.packed),))
 
 
 def _deal(s: Session, y: Share) -> Share:
@@ -52,8 +56,7 @@ def _prime(s: Session, y: Share) -> Share:
 @kernel("reveal", out=_out, cost=_cost, deal=_deal, prime=_prime)
 def reveal(s: Session, y: Share) -> Share:
     """The value to the client alone, rounded."""
-    sent = _sent(y.wire)
-    drop = y.wire.ring - sent.ring
+    drop, sent = _sent(s, y.wire)
     if s.rank == SERVER:
         inside = np.uint64((1 << y.wire.ring) - 1)
         s.send((y.require() & inside) >> np.uint64(drop), sent.ring)
