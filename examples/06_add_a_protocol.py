@@ -7,7 +7,7 @@
 #
 # The idea: fine answers give a model away faster than coarse ones
 # ([Tramèr et al., 2016](https://www.usenix.org/conference/usenixsecurity16/technical-sessions/presentation/tramer)), so
-# the client shall get every output one bit coarser than the plan could show it. All but the last step is as in
+# the client shall get every output four bits coarser than the plan could show it. All but the last step is as in
 # `masked`.
 
 # %%

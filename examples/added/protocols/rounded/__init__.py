@@ -1,4 +1,4 @@
-"""`rounded`: as `masked`, but the client learns each output one bit coarser than the plan could show it."""
+"""`rounded`: as `masked`, but the client learns each output four bits coarser than the plan could show it."""
 
 from tacit.protocols.rounded.reveal import reveal
 
@@ -15,7 +15,7 @@ PROTOCOL = Protocol(
     threat=Threat(
         statement=(
             "Inputs are hidden from the server, weights from the client, and both from the dealer, as long as every "
-            "party follows the protocol; one answer tells the client the outputs one bit coarser than planned."
+            "party follows the protocol; one answer tells the client the outputs four bits coarser than planned."
         ),
         hides=frozenset({"input", "weights", "activations"}),
         assumes=(

@@ -1,9 +1,9 @@
-"""The reveal of `rounded`: the server sends one bit less of its part than the plan would let it send.
+"""The reveal of `rounded`: the server sends four bits less of its part than the plan would let it send.
 
 input      priming                   online                                    output
 y derived  client keeps y_c          server: top = (y_s mod 2^k) >> t          client: y_c + 2^t·top + 2^(t-1)
 
-t is the plan's "drop" and one more. The client's own part y_c is as good as random, so that the answer is y rounded at
+t is the plan's "drop" and four more. The client's own part y_c is as good as random, so that the answer is y rounded at
 a random offset: within 2^(t-1) + 1 integer units. Where the plan drops nothing the output is a whole number, such as a
 label, and is sent whole.
 """
@@ -22,7 +22,7 @@ from tacit.secure.share import CLIENT, SERVER, Share, Wire
 __all__ = ["COARSER", "reveal"]
 
 #: Bits that the client gets less.
-COARSER = 1
+COARSER = 4
 
 
 def _sent(s: Session, y: Wire) -> tuple[int, Wire]:
