@@ -102,7 +102,7 @@ finally:
 graph, inputs = residual_net(batch=1)
 plans = {name: plan_under(name, graph, inputs) for name in ("masked", "rounded")}
 runs = {name: [tacit.simulate(plan, *inputs).outputs[0] for _ in range(64)] for name, plan in plans.items()}
-fine = np.mean(runs["masked"], 0)
+fine = np.mean(runs["masked"], 0)  # what both should equal
 for name, plan in plans.items():
     last, one, mean = plan.bill().rows[-1], runs[name][0], np.mean(runs[name], 0)
     errors = f"off by {abs(one - fine).max():.0e} in one answer, {abs(mean - fine).max():.0e} in the mean of 64"
