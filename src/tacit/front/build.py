@@ -31,6 +31,7 @@ class Builder:
         self._nodes: dict[str, Node] = {}
         self._weights: dict[str, NDArray[np.float64]] = {}
         self._refusals: list[Refusal] = []
+        self._kept: dict[int, tuple[NDArray[Any], str]] = {}
 
     def input(self, name: str, shape: Shape) -> Value:
         """A new input of the model, batch first."""
@@ -137,6 +138,9 @@ class Builder:
         """The key of a constant: its own name, so that tied weights are stored once, or `unnamed`."""
         if constant.array.dtype.kind not in "fiub":
             raise Unsupported("not yet", f"a weight of type {constant.array.dtype}", "Use real floating-point weights.")
+        before = self._kept.get(id(constant.array))
+        if before is not None:
+            return before[1]
         array = np.asarray(constant.array, np.float64)
         known = self._weights.get(constant.name)
         if constant.name and (known is None or (known.shape == array.shape and np.array_equal(known, array))):
@@ -146,6 +150,7 @@ class Builder:
             while key in self._weights:
                 key += "_"
         self._weights[key] = array
+        self._kept[id(constant.array)] = (constant.array, key)  # the same array again is the same weight
         return key
 
     def _add(self, node: Node) -> Value:

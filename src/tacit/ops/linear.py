@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, weight_shape
 from tacit.ir.contract import contracted, matrix_letters
 from tacit.ir.graph import Attr, Node
-from tacit.ir.source import Constant, Step, Unsupported, Value, matrix_product, offset_by
+from tacit.ir.layers import from_onnx_layer, from_torch_cell, from_torch_layers
+from tacit.ir.source import Constant, Step, Unsupported, Value, matrix_product, needs_constant, offset_by
 from tacit.secure import basis
 from tacit.secure.placer import Placer
 from tacit.secure.session import Session
@@ -129,6 +131,54 @@ def _gemm(
     return _linear(a, right, _scaled(c, beta))
 
 
+def _layers(kind: str) -> Callable[..., tuple[Value | Step, ...]]:
+    def adapter(
+        x: Any,
+        hx: Any,
+        params: Any,
+        has_biases: bool,
+        layers: int,
+        dropout: float,
+        train: bool,
+        both: bool,
+        first: bool,
+    ) -> tuple[Value | Step, ...]:
+        return from_torch_layers(kind, x, hx, params, has_biases, layers, train, both, first)
+
+    return adapter
+
+
+def _cell(kind: str) -> Callable[..., Any]:
+    def adapter(x: Any, hx: Any, inner: Any, outer: Any, inner_bias: Any = None, outer_bias: Any = None) -> Any:
+        made = from_torch_cell(kind, x, hx, (inner, outer, inner_bias, outer_bias))
+        return made if kind == "lstm" else made[0]
+
+    return adapter
+
+
+_ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"], "rnn": ["tanh"]}
+
+
+def _onnx_layer(kind: str) -> Callable[..., tuple[Value | Step, ...]]:
+    def adapter(
+        x: Any, inner: Any, outer: Any, bias: Any = None, lengths: Any = None, h: Any = None, c: Any = None,
+        p: Any = None, *, hidden_size: int = 0, direction: str = "forward", layout: int = 0,
+        linear_before_reset: int = 0, activations: Any = None, clip: Any = None, input_forget: int = 0,
+    ) -> tuple[Value | Step, ...]:  # fmt: skip
+        given = [name.decode() if isinstance(name, bytes) else name for name in activations or ()]
+        usual, names = _ACTIVATIONS[kind], [name.lower() for name in given[: len(_ACTIVATIONS[kind])]]
+        relu = kind == "rnn" and names == ["relu"]
+        if (names and names != usual and not relu) or clip or input_forget or p is not None:
+            raise Unsupported("not yet", "a recurrent layer with other activations", "Use the usual ones.")
+        if lengths is not None and np.any(needs_constant(lengths).array != getattr(x, "shape", (0,))[0]):
+            raise Unsupported("not yet", "sequences of different lengths", "Give all the full length.")
+        named = ("rnn_relu" if relu else "rnn_tanh") if kind == "rnn" else kind
+        states = (h, c) if kind == "lstm" else (h,)
+        return from_onnx_layer(named, x, (inner, outer, bias), states, direction, layout, not linear_before_reset)
+
+    return adapter
+
+
 aten = {
     "aten.linear.default": _linear,
     "aten.matmul.default": _matmul,
@@ -136,5 +186,13 @@ aten = {
     "aten.mv.default": _matmul,
     "aten.dot.default": _matmul,
     "aten.addmm.default": _addmm,
+    **{f"aten.{kind}.input": _layers(kind) for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
+    **{f"aten.{kind}_cell.default": _cell(kind) for kind in ("lstm", "gru")},
+    "aten.rnn_tanh_cell.default": _cell("rnn_tanh"),
+    "aten.rnn_relu_cell.default": _cell("rnn_relu"),
 }
-onnx = {"Gemm": _gemm, "MatMul": _matmul}
+onnx = {
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    **{kind.upper(): _onnx_layer(kind) for kind in ("lstm", "gru", "rnn")},
+}
