@@ -336,6 +336,11 @@ def test_stock_that_is_spent_at_the_server_is_replaced(house: House) -> None:
         with pytest.raises(Exhausted):
             other.predict(X)
         assert client.predict(X).shape == (2, 2)
+        client.prepare(2)
+        for bundle in house.server.store.ids(state="primed"):
+            house.server.store.erase(bundle)
+        assert client.stock == 2, "it does not know yet"
+        assert client.predict(X).shape == (2, 2)
 
 
 def test_seeds_that_no_server_fetches_expire(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

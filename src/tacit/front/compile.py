@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from tacit.front.clear import ranges
 from tacit.front.domains import with_domains
 from tacit.front.labels import with_labels
 from tacit.front.load import load_model
-from tacit.front.precision import choose
+from tacit.front.precision import choose, shown
 from tacit.ir.graph import Graph
 from tacit.plan.compile import plan_graph, proven_bounds
 from tacit.plan.fixed import ceil_log2
@@ -53,7 +54,10 @@ def compile_model(
     if policy.labels:
         graph = with_labels(graph, policy.labels)
         bounds, seen = ({**known, **dict.fromkeys(graph.outputs, 1.0)} for known in (bounds, seen))
-    measured: dict[str, Any] = {} if choice.error is None else {"error": choice.error, "tolerance": policy.tolerance}
+    measured: dict[str, Any] = {}
+    if choice.error is not None:
+        within = policy.tolerance if choice.error <= policy.tolerance else math.inf
+        measured = {"error": float(min(shown(choice.error), within)), "tolerance": policy.tolerance}
     if choice.tried:
         measured["tried"] = list(choice.tried)
     return plan_graph(graph, choice.policy, bounds, seen, _hash(batches), measured)

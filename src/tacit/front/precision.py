@@ -16,7 +16,7 @@ from tacit.plan.measure import Reading
 from tacit.plan.place import place
 from tacit.plan.policy import Policy
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "choose", "shown"]
 
 Batch = tuple[NDArray[np.float64], ...]
 
@@ -59,7 +59,7 @@ def choose(
             refused = problem
             continue
         error = _error([reading.outputs(sample) for sample in samples], wanted)
-        tried.append(f"{_named(ring, bits)}: error {error:.1e}")
+        tried.append(f"{_named(ring, bits)}: error up to {shown(error):.1e}")
         if best is None or best.error is None or error < best.error:
             best = Choice(candidate, error, ())
         if error <= policy.tolerance:
@@ -68,6 +68,13 @@ def choose(
         assert refused is not None
         raise refused
     return replace(best, tried=tuple(tried))
+
+
+def shown(error: float) -> float:
+    """An error as a public plan tells it: the power of two above, since the figure itself comes from the weights and
+    the data of calibration.
+    """
+    return 2.0 ** math.ceil(math.log2(error)) if error > 0 else 0.0
 
 
 def _within(ring: int) -> list[tuple[int, int]]:

@@ -20,27 +20,35 @@ from tacit.secure.share import Words
 __all__ = ["commit", "integer_weights", "plan_graph", "proven_bounds"]
 
 _RENAMED = {"weight": "gain", "bias": "offset"}
+#: Operations whose results are at the resolution whatever they read, and others without weights that may make finer.
+_FRESH = frozenset({"poly", "relu", "abs", "clip", "step", "topk"})
+_FINER = frozenset({"scale", "sumpool", "mean", "mul", "matmul", "leaky", "smooth"})
 
 
 def proven_bounds(graph: Graph, input_bound: float, policy: Policy) -> dict[str, float]:
     """Worst-case magnitude of every node for inputs within ±input_bound, by interval arithmetic on magnitudes.
 
     The integers that a run computes with count, not the floats: inputs and weights may be rounded up by half a unit of
-    their precision, and a polynomial is evaluated a little beside its input.
+    their precision, a gate or polynomial is evaluated a little beside its input, and what is finer than the resolution
+    may be truncated before it is read.
     """
     half_x, half_w = 2.0 ** -(policy.input_bits + 1), 2.0 ** -(policy.weight_bits + 1)
     bounds: dict[str, float] = {}
+    grown: set[str] = set()
     for node in graph.nodes:
         if node.op == "input":
             bounds[node.id] = input_bound
             continue
+        operation = ops.load(node.op)
         weights = {name: np.abs(graph.weights[key].astype(np.float64)) + half_w for name, key in node.weights.items()}
-        operands = [bounds[i] for i in node.inputs]
-        evaluated = getattr(ops.load(node.op), "evaluates", False)
+        operands = [bounds[i] + (2 * half_x if i in grown else 0.0) for i in node.inputs]
+        evaluated = getattr(operation, "evaluates", False) or hasattr(operation, "place")
         if evaluated:
             operands = [x * (1 + 2.0**-8) + 2 * half_x for x in operands]
-        bound = ops.load(node.op).bound(node.attrs, weights, *operands)
+        bound = operation.bound(node.attrs, weights, *operands)
         bounds[node.id] = bound + 4 * half_x if evaluated else bound
+        if node.op not in _FRESH and (node.weights or node.op in _FINER or grown.intersection(node.inputs)):
+            grown.add(node.id)
     return bounds
 
 

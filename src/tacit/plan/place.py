@@ -4,6 +4,7 @@ needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -101,6 +102,11 @@ class Placement:
         """`site` with a dealt preset."""
         return site if self.wires[site].preset == "dealt" else self.once("remask", site, node)
 
+    def fine(self, site: int, node: str) -> int:
+        """`site` at the resolution at least, lifted once for all who need it: bits and labels count whole numbers."""
+        by = math.ceil((1 << self.policy.input_bits) / self.wires[site].scale)
+        return site if by <= 1 else self.once("lift", site, node, {"by": str(by)})
+
     def fits(self, scale: Fraction, bound: float) -> bool:
         """Whether a value below `bound` at `scale` can be opened in the widest ring allowed."""
         return Fraction(bound) * scale <= Fraction(2) ** (self._ring - 2)
@@ -114,8 +120,8 @@ class Placement:
 
     def polynomial(self, site: int, node: str, coeffs: list[str], source: str) -> int:
         """Open `site` (once) and evaluate; `source` is the graph node whose range `site` has."""
-        if self.wires[site].scale == 1:  # a bit or a label: the tag must have fraction bits
-            site = self.once("lift", site, node, {"by": str(1 << self.policy.input_bits)})
+        if self.wires[site].scale <= 1:  # a bit or a label: the tag must have fraction bits
+            site = self.fine(site, node)
         bound, scale = self.bound(source), self.wires[site].scale
         self._must_fit(node, scale, bound)
         fitted = self._fit(node, coeffs, scale, bound, source)
@@ -174,6 +180,8 @@ class Placement:
         knots: Sequence[Fraction] = (),
     ) -> int:
         """See `Placer.kink`."""
+        if knots:  # which are rounded to the value's scale
+            site = self.fine(site, node)
         own, scale = bound is None, self.wires[site].scale
         most = self.bound(source) if bound is None else bound
         opened = self.opened(site, source if own else node, source, most)
@@ -285,12 +293,17 @@ def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
     placing = getattr(ops.load(node.op), "place", None)
     if placing is not None:
         try:
-            return int(placing(p, node, sites))
+            site = int(placing(p, node, sites))
+            if site == sites[0]:  # the same value, so that what is known of it holds for both names
+                p.bounds[node.id] = min(p.bounds[node.id], p.bounds[node.inputs[0]])
+            return site
         except InvalidInput as error:
             p.refusals.append(Refusal("replace", node.id, str(error), "Change the layer, or the data of calibration."))
             return sites[0]
     if len(sites) > 1:
         sites = p.aligned(sites, node)
+    if node.op == "bias":  # rounded to the value's scale
+        sites = [p.fine(sites[0], node.id)]
     shapes = {k: p.graph.weights[key].shape for k, key in node.weights.items()}
     return p.emit(node.op, tuple(sites), node.id, node.attrs, weights=shapes)
 

@@ -28,7 +28,7 @@ def _precision(plan: Plan) -> Iterator[str]:
     line += f"{_shown(settings.get('weight_bits'))} or as many as their ring leaves"
     if isinstance(error, float) and isinstance(tolerance, float):
         within = "within" if error <= tolerance else "beyond"
-        line += f": measured error {error:.1e} of the outputs' size, {within} the tolerance of {tolerance:g}"
+        line += f": measured error at most {error:.1e} of the outputs' size, {within} the tolerance of {tolerance:g}"
     yield line
     for text in tried if isinstance(tried, list) else ():
         yield f"tried: {_shown(text)}"

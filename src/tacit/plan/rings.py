@@ -103,6 +103,8 @@ def spare_bits(p: Placement, ring: int = 0) -> dict[str, int]:
         if step.op in LINEAR:
             s = segment[step.site]
             free = (ring or rings[s]) - need.get(s, ring or rings[s])
-            least = min(0, _LEAST_WEIGHT_BITS - p.policy.weight_bits) if ring else 0
+            # What is proven counts with the policy's roundings, so that it allows none that are coarser.
+            may_drop = ring and p.policy.ranges != "proven"
+            least = min(0, _LEAST_WEIGHT_BITS - p.policy.weight_bits) if may_drop else 0
             out[step.node] = max(least, min(most, free // deepest[s]))
     return out

@@ -28,14 +28,18 @@ def smooth(p: Placement, site: int, node: str, source: str, name: str, low: Frac
     """The curve `name` of `site`, which has the range of the node `source`; its values are at least `low` where the
     domain is positive. Raises InvalidInput if no spline comes close enough.
     """
-    if p.wires[site].scale == 1:  # a bit or a label: its values are few, but its tag must have fraction bits
-        site = p.once("lift", site, node, {"by": str(1 << p.resolution)})
+    if p.wires[site].scale <= 1:  # a bit or a label: its values are few, but its tag must have fraction bits
+        site = p.fine(site, node)
     f, bound, scale = curve(name), p.bound(source), p.wires[site].scale
     start, end = _domain(name, f, bound, low)
+    with np.errstate(over="ignore"):
+        ends = f.function(np.array([start, end]))
+    if not np.isfinite(ends).all():
+        raise InvalidInput(f"{name} of values up to {bound:g} is beyond what numbers hold; train for a smaller range")
     tolerance = max(2.0**-p.policy.smooth_bits, 2.0 ** (2 - p.resolution))
     bits = p.resolution
     if f.least is not None:
-        smallest = float(f.sizes(f.function(np.array([start, end]))).min())
+        smallest = float(f.sizes(ends).min())
         bits = max(bits, ceil_log2(8 / (tolerance * smallest)))
     opened = p.opened(site, source, source, bound)
     fitted = fit_spline(name, scale, start, end, bits, tolerance, p.policy.failure_bits)

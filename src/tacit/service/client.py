@@ -296,9 +296,7 @@ class Client:
         seconds, results = 0.0, []
         with self._alone():
             for number, words in enumerate(encoded):
-                if prepare and self.stock == 0:
-                    self.prepare(len(encoded) - number)
-                self.ready()
+                self._supply(len(encoded) - number, prepare)
                 outputs, took = self._run(words)
                 results.append(outputs)
                 seconds += took
