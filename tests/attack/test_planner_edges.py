@@ -64,7 +64,7 @@ def test_a_narrow_ring_does_not_coarsen_proven_weights() -> None:
 
 
 def test_a_unit_of_rounding_stays_within_proven_ranges() -> None:
-    """Values clipped to one may be a unit more by their coins; one in a thousand of these would wrap at a bound of one."""
+    """Values clipped to one may be a unit more by their coins; one in a thousand would wrap at a bound of one."""
     s = Sketch()
     x = s.op("linear", s.input(20_000, 1), weight=np.array([[0.77]]))
     clipped = s.op("clip", x, attrs={"low": "-1/3", "high": "1"})
