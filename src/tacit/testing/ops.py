@@ -9,6 +9,7 @@ An operation that is not in `CASES` passes its own drawings: `check_op("gelu", [
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -227,10 +228,13 @@ def _check_case(sketch: Sketch, outputs: list[str], protocol: str, what: str) ->
     result = simulate(plan, *xs)
     check_bill(plan, result)
     unit = 2.0 ** -int(plan.settings["input_bits"])
+    # A smooth function is as far off as it says, and a quartic behind it may double that.
+    stated = sum(float(Fraction(step.attrs.get("error", 0))) for step in plan.steps)
+    limit = ULPS + 2 * stated / unit
     for got, want, step, word in zip(result.outputs, run_clear(graph, *xs), plan.outputs, result.words, strict=True):
         wire = plan.wires[step.site]
         assert got.shape == want.shape == wire.shape, f"{what}: the shape {got.shape} is not {want.shape}"
         assert np.array_equal(got, decode(word, wire.scale, wire.ring)), f"{what}: the output is not what was revealed"
         size = max(1.0, float(np.abs(want).max()))
         error = float(np.abs(got - want).max()) / size / unit
-        assert error <= ULPS, f"{what}: off by {error:.1f} units of the last place, more than {ULPS}"
+        assert error <= limit, f"{what}: off by {error:.1f} units of the last place, more than {limit:.0f}"
