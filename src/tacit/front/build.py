@@ -17,7 +17,8 @@ from tacit.front.fuse import fuse
 from tacit.front.order import pool_first
 from tacit.ir import Graph, Node
 from tacit.ir.attrs import Shape
-from tacit.ir.source import Adapter, Constant, Step, Unsupported, Value
+from tacit.ir.onehot import check_classes, lifted
+from tacit.ir.source import Adapter, Constant, OneHot, Step, Unsupported, Value
 
 __all__ = ["OPAQUE", "Builder"]
 
@@ -42,6 +43,30 @@ class Builder:
         refusal = Refusal(why.kind, where, why.what, why.advice)
         if refusal not in self._refusals:
             self._refusals.append(refusal)
+
+    def indices(self, name: str, shape: Shape, classes: int) -> Value | OneHot:
+        """A new input of indices below `classes`, as rows of zeros and a one; refused where these are too many."""
+        try:
+            check_classes(shape, classes)
+        except Unsupported as why:
+            self.refuse(name, why)
+            return self.input(name, shape)
+        return OneHot(self.input(name, (*shape, classes)).id, shape, classes)
+
+    def moved(
+        self, adapter: Adapter, name: str, source: str, args: Sequence[Any], kwargs: Mapping[str, Any], index: OneHot
+    ) -> tuple[OneHot | Value, ...]:
+        """A call that moves indices about, as the same of their rows."""
+
+        def plain(x: Any) -> Any:
+            return Value(x.id, x.shape) if isinstance(x, OneHot) else [*map(plain, x)] if isinstance(x, list) else x
+
+        def move(*given: Any, **options: Any) -> tuple[Value | Step, ...]:
+            made = adapter(*map(plain, given), **{key: plain(x) for key, x in options.items()})
+            return tuple(lifted(tree, index) for tree in (made if isinstance(made, tuple) else (made,)))
+
+        values = self.call(move, name, source, args, kwargs, [(*index.shape, index.classes)])
+        return tuple(OneHot(v.id, v.shape[:-1], index.classes) for v in values)
 
     def opaque(self, name: str, shape: Shape, source: str) -> Value:
         """What a refused call would have made, so that its consumers can be checked."""

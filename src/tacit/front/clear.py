@@ -13,6 +13,7 @@ from tacit import ops
 from tacit.errors import InvalidInput
 from tacit.ir import Graph, Node
 from tacit.ir.attrs import Doubles, Weights
+from tacit.ir.onehot import from_indices
 
 __all__ = ["observe", "ranges", "run_clear"]
 
@@ -75,7 +76,7 @@ def _checked(graph: Graph, inputs: Sequence[ArrayLike]) -> list[Doubles]:
         raise InvalidInput(f"the model takes {len(graph.inputs)} inputs, not {len(inputs)}")
     arrays = []
     for node, given in zip(graph.inputs, inputs, strict=True):
-        array = np.asarray(given)
+        array = np.asarray(from_indices(np.asarray(given), node.shape))
         if array.shape != node.shape or array.dtype.kind not in "fiub":
             raise InvalidInput(
                 f"input {node.id!r} must be numbers of shape {node.shape}, not {array.dtype} of shape {array.shape}"

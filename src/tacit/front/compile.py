@@ -16,6 +16,7 @@ from tacit.front.labels import with_labels
 from tacit.front.load import load_model
 from tacit.front.precision import choose, shown
 from tacit.ir.graph import Graph
+from tacit.ir.onehot import from_indices
 from tacit.plan.compile import plan_graph, proven_bounds
 from tacit.plan.fixed import ceil_log2
 from tacit.plan.plan import Plan
@@ -69,6 +70,7 @@ def _batch(batch: Any, graph: Graph) -> tuple[np.ndarray[Any, Any], ...]:
         raise InvalidInput("ranges need data: give `calibration`, or an example that is a real input")
     out = []
     for array, node in zip(arrays, graph.inputs, strict=False):
+        array = from_indices(array, node.shape)
         value = np.asarray(array.detach().cpu().numpy() if hasattr(array, "detach") else array, np.float64)
         if value.shape[1:] != node.shape[1:]:
             raise InvalidInput(f"a calibration batch has shape {value.shape}, the model takes {node.shape}")

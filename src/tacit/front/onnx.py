@@ -23,10 +23,11 @@ from onnx.reference import ReferenceEvaluator
 
 from tacit.errors import InvalidFile, InvalidInput
 from tacit.front.build import Builder
+from tacit.front.lookups import LOOKUPS
 from tacit.front.names import PASSING, unsupported
 from tacit.ir import Graph
 from tacit.ir.attrs import Shape
-from tacit.ir.source import Constant, Unsupported, Value
+from tacit.ir.source import Constant, OneHot, Unsupported, Value
 from tacit.ops import adapters
 
 __all__ = ["from_onnx"]
@@ -95,7 +96,7 @@ class _Import:
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
         self._builder = Builder()
-        self._known: dict[str, Value | Constant] = {}
+        self._known: dict[str, Value | OneHot | Constant] = {}
         self._inferred = {v.name: _sizes(v) for v in [*model.graph.value_info, *model.graph.output]}
         self._table = {**PASSING, **adapters("onnx")}
         self._read = {o.name for o in model.graph.output} | {name for node in model.graph.node for name in node.input}
@@ -113,18 +114,31 @@ class _Import:
             self._visit(node)
         return self._builder.finish(self._outputs())
 
-    def _input(self, value: onnx.ValueInfoProto) -> Value:
+    def _input(self, value: onnx.ValueInfoProto) -> Value | OneHot:
         shape = _sizes(value)
         if shape is None or 0 in shape:
             raise InvalidInput(f"input {value.name!r} has an open shape; fix every size but the batch before export")
-        return self._builder.input(value.name, shape)
+        whole = value.type.tensor_type.elem_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+        classes = self._classes(value.name) if whole else 0
+        return self._builder.indices(value.name, shape, classes) if classes else self._builder.input(value.name, shape)
+
+    def _classes(self, name: str) -> int:
+        """The most rows of a table that an input, or what it is moved to, is looked up in; 0 if in none."""
+        reached, most = {name}, 0
+        for node in self._model.graph.node:
+            if node.op_type == "Gather" and node.input[1] in reached and node.input[0] not in reached:
+                table = self._known.get(node.input[0])
+                most = max(most, len(table.array) if isinstance(table, Constant) and table.array.ndim else 0)
+            elif reached.intersection(node.input):
+                reached.update(node.output)
+        return most
 
     def _visit(self, node: onnx.NodeProto) -> None:
         source = f"{node.name or node.output[0]} ({node.op_type})"
         inputs = [self._known.get(name) if name else None for name in node.input]
-        if node.op_type == "Shape" and isinstance(inputs[0], Value):
+        if node.op_type == "Shape" and isinstance(inputs[0], Value | OneHot):
             self._known[node.output[0]] = _shape_of(inputs[0].shape, node)
-        elif not any(isinstance(x, Value) for x in inputs) and not self._captures(node):
+        elif not any(isinstance(x, Value | OneHot) for x in inputs) and not self._captures(node):
             self._fold(node, source, inputs)
         else:
             self._call(node, source, inputs)
@@ -133,9 +147,9 @@ class _Import:
         """Whether the node holds a graph of its own, which may read activations without naming them as inputs."""
         return any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute)
 
-    def _call(self, node: onnx.NodeProto, source: str, inputs: list[Value | Constant | None]) -> None:
+    def _call(self, node: onnx.NodeProto, source: str, inputs: list[Value | OneHot | Constant | None]) -> None:
         adapter = None if node.domain not in ("", "ai.onnx") else self._table.get(node.op_type)
-        first = next((x.shape for x in inputs if isinstance(x, Value)), ())
+        first = next((x.shape for x in inputs if isinstance(x, Value | OneHot)), ())
         shapes = [self._inferred.get(name) or first for name in node.output]
         if adapter is None:
             self._builder.refuse(source, unsupported(node.op_type))
@@ -143,6 +157,15 @@ class _Import:
                 self._known[name] = self._builder.opaque(name, shape, source)
             return
         attributes = _attributes(node)
+        index = next((x for x in inputs if isinstance(x, OneHot)), None)
+        if index is not None and node.op_type == "Cast":
+            self._known[node.output[0]] = index
+            return
+        if index is not None and (node.op_type not in LOOKUPS or inputs[0] is index):
+            moved = self._builder.moved(adapter, node.output[0], source, inputs, attributes, index)
+            self._known.update(zip(node.output, moved, strict=False))
+            return
+        adapter = adapter if index is None else LOOKUPS[node.op_type]
         if "outputs" in inspect.signature(adapter).parameters:
             attributes = {**attributes, "outputs": len(node.output)}
         values = self._builder.call(adapter, node.output[0] or source, source, inputs, attributes, shapes)
@@ -154,7 +177,7 @@ class _Import:
                 self._builder.refuse(source, why)
                 self._known[name] = self._builder.opaque(name, shapes[number], source)
 
-    def _fold(self, node: onnx.NodeProto, source: str, inputs: list[Value | Constant | None]) -> None:
+    def _fold(self, node: onnx.NodeProto, source: str, inputs: list[Value | OneHot | Constant | None]) -> None:
         """A node on known arrays only, computed now; it is as secret as what it reads."""
         if unsupported(node.op_type).what == unsupported("RandomNormal").what:
             self._builder.refuse(source, unsupported(node.op_type))

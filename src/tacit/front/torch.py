@@ -18,9 +18,10 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from tacit.errors import InvalidInput
 from tacit.front.build import Builder
+from tacit.front.lookups import LOOKUPS
 from tacit.front.names import PASSING, unsupported
 from tacit.ir import Graph
-from tacit.ir.source import Constant, Unsupported, Value
+from tacit.ir.source import Constant, OneHot, Unsupported, Value
 from tacit.ops import adapters
 
 __all__ = ["from_exported", "from_torch"]
@@ -111,6 +112,10 @@ _OF_SHAPE = frozenset(
 )
 
 
+#: Conversions of indices, which are whole numbers whatever their type.
+_CONVERSIONS = frozenset({"aten._to_copy.default", "aten.to.dtype"})
+
+
 class _Import:
     """One pass over a traced program."""
 
@@ -118,7 +123,7 @@ class _Import:
         self._program = program
         self._builder = Builder()
         self._known: dict[Any, Any] = {}
-        self._table = {**PASSING, **adapters("aten")}
+        self._table = {**PASSING, **adapters("aten"), **LOOKUPS}
 
     def run(self) -> Graph:
         self._placeholders()
@@ -140,13 +145,14 @@ class _Import:
                 if isinstance(tensor, torch.Tensor):
                     self._builder.check_finite(spec.target, self._known[node].constant().array)
 
-    def _input(self, node: Any) -> Value | None:
+    def _input(self, node: Any) -> Value | OneHot:
         shape = _shape(node.meta.get("val"))
         if shape is None or not all(isinstance(size, int) for size in shape):
             raise InvalidInput(
                 f"input {node.name!r} must be a tensor of fixed shape; export the model without dynamic shapes"
             )
-        return self._builder.input(node.name, shape)
+        classes = 0 if node.meta["val"].is_floating_point() else _classes(node)
+        return self._builder.indices(node.name, shape, classes) if classes else self._builder.input(node.name, shape)
 
     def _call(self, node: Any) -> Any:
         if node.target is operator.getitem:
@@ -161,6 +167,12 @@ class _Import:
                 self._builder.refuse(source, unsupported(name))
             return self._opaque(node, source)
         args, kwargs = self._arguments(node)
+        index = next((x for x in args if isinstance(x, OneHot)), None)
+        if index is not None and name in _CONVERSIONS:
+            return index
+        if index is not None and name not in LOOKUPS:
+            moved = self._builder.moved(adapter, _label(node), source, args, kwargs, index)
+            return moved if isinstance(node.meta.get("val"), list | tuple) else moved[0]
         traced = node.meta.get("val")
         shapes = [_shape(part) or () for part in (traced if isinstance(traced, list | tuple) else (traced,))]
         values = self._builder.call(adapter, _label(node), source, args, kwargs, shapes)
@@ -182,7 +194,7 @@ class _Import:
     def _secret(self, node: Any) -> bool:
         """Whether a node's value, or a part of it, is computed from the model's inputs."""
         known = self._known.get(node)
-        return any(isinstance(part, Value) for part in (known if isinstance(known, tuple) else (known,)))
+        return any(isinstance(part, Value | OneHot) for part in (known if isinstance(known, tuple) else (known,)))
 
     def _constant(self, node: Any, name: str, source: str) -> Any:
         """A call on known tensors only, done now by torch itself."""
@@ -193,7 +205,7 @@ class _Import:
 
         def tensor(parent: Any) -> Any:
             value = self._known[parent]
-            if isinstance(value, Value):
+            if isinstance(value, Value | OneHot):
                 return torch.zeros(value.shape, dtype=parent.meta["val"].dtype)
             return value.value if isinstance(value, _Tensor) else value
 
@@ -253,6 +265,19 @@ def _lookup(program: torch.export.ExportedProgram, target: str) -> Any:
 def _is_trained(value: Any) -> bool:
     """Whether a stored value is the owner's secret: whole numbers and masks are structure, such as indices."""
     return not isinstance(value, torch.Tensor) or value.is_floating_point() or value.is_complex()
+
+
+def _classes(node: Any) -> int:
+    """The most rows of a table that an input of indices, or what it is moved to, is looked up in; 0 if in none."""
+    seen, pending, most = {node}, [node], 0
+    while pending:
+        for user in pending.pop().users:
+            if str(user.target) in LOOKUPS and user.args[0] not in seen:
+                most = max(most, int(user.args[0].meta["val"].shape[0]))
+            elif user not in seen and user.op == "call_function":
+                seen.add(user)
+                pending.append(user)
+    return most
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

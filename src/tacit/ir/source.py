@@ -24,6 +24,7 @@ __all__ = [
     "LOWEST",
     "Adapter",
     "Constant",
+    "OneHot",
     "Step",
     "Unsupported",
     "Value",
@@ -52,6 +53,15 @@ class Value:
 
     id: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """An input of indices of `shape` below `classes`, whose node `id` holds rows of zeros and a one instead."""
+
+    id: str
+    shape: tuple[int, ...]
+    classes: int
 
 
 @dataclass(frozen=True)

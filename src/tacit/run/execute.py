@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.errors import InvalidInput
+from tacit.ir.onehot import from_indices
 from tacit.plan.plan import Plan, run_step
 from tacit.ring.fixed import decode, encode
 from tacit.secure.session import Session, Step
@@ -69,7 +70,7 @@ def encode_inputs(plan: Plan, xs: Sequence[Any]) -> dict[int, Words]:
     out = {}
     for number, (site, x) in enumerate(zip(sites, xs, strict=True), 1):
         wire = plan.inputs[site]
-        value = as_floats(x, f"input {number}")
+        value = as_floats(from_indices(x, wire.shape), f"input {number}")
         if value.shape != wire.shape:
             raise InvalidInput(
                 f"input {number} has shape {value.shape}, the model takes {wire.shape} (batch first); reshape "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tacit.corr.store import Store
 from tacit.errors import BundleSpent, Exhausted, InvalidInput, PeerError, RolledBack
+from tacit.ir.onehot import from_indices
 from tacit.net.channel import Channel
 from tacit.plan.plan import Plan
 from tacit.plan.policy import ClientPolicy
@@ -288,7 +289,7 @@ class Client:
         missing material is made on the way. InvalidInput before anything is sent if an input is wrong, or if another
         thread or process is using this client. After an error in the middle of a run the connection is closed.
         """
-        arrays = [as_floats(x, f"input {i}") for i, x in enumerate(xs, 1)]
+        arrays = [as_floats(x, f"input {i}") for i, x in enumerate(self._rows(xs), 1)]
         if not arrays or any(a.ndim == 0 or len(a) != len(arrays[0]) for a in arrays) or not len(arrays[0]):
             raise InvalidInput("every input needs the same, positive number of examples on its first axis")
         batches = list(_batches(arrays, self.plan.batch))
@@ -303,6 +304,11 @@ class Client:
         self.spent = Spent(seconds, len(encoded))
         joined = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*results, strict=True)]
         return joined[0] if len(joined) == 1 else joined
+
+    def _rows(self, xs: Sequence[Any]) -> list[Any]:
+        """The inputs, indices written as the rows that the model takes for them."""
+        wires = list(self.plan.inputs.values())
+        return [from_indices(x, w.shape) for x, w in zip(xs, wires, strict=True)] if len(xs) == len(wires) else list(xs)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
