@@ -38,10 +38,10 @@ the client does so itself and sends what it found, masked like any input: such t
 
 ## What one private inference costs
 
-Batch 1, the published input size, activations of {bits} fraction bits and weights of {weights} at least, the rest of
-the policy as by default. Bytes are of frames above TLS. Seconds are predicted for two cores of a Zen 4 processor, over
-a LAN (1 Gbit/s, 0.5 ms) and a WAN (100 Mbit/s, 40 ms); they begin with the material made and loaded. `tacit compile`
-picks fewer bits where they are fine enough for your model, which costs less.
+Batch 1, the published input size, activations of {bits} fraction bits, weights of {weights} or two fewer, smooth
+functions within 2^-{smooth}, the rest of the policy as by default. Bytes are of frames above TLS. Seconds are predicted
+for two cores of a Zen 4 processor, over a LAN (1 Gbit/s, 0.5 ms) and a WAN (100 Mbit/s, 40 ms); they begin with the
+material made and loaded. `tacit compile` picks fewer bits where they are fine enough for your model, which costs less.
 
 """
 _COLUMNS = (
@@ -52,7 +52,10 @@ _COLUMNS = (
 def page() -> str:
     """The page's text."""
     facts = expected()
-    lines = [_HEAD.format(bits=POLICY.input_bits, weights=POLICY.weight_bits).rstrip("\n"), ""]
+    lines = [
+        _HEAD.format(bits=POLICY.input_bits, weights=POLICY.weight_bits, smooth=POLICY.smooth_bits).rstrip("\n"),
+        "",
+    ]
     lines += [f"| {' | '.join(_COLUMNS)} |", "|---|---|" + "---:|" * (len(_COLUMNS) - 2)]
     lines += [_row(name, facts[name]) for name in zoo.names()]
     lines += [

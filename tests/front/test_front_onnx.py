@@ -367,3 +367,9 @@ def test_what_torch_exports(opset: int, tmp_path: Path) -> None:
     graph = from_onnx(tmp_path / "m.onnx", batch=2)
     assert counts(graph)["poly"] == 1
     np.testing.assert_allclose(run_clear(graph, x.numpy())[0], net(x).detach().numpy(), atol=1e-5)
+
+
+def test_floats_of_attributes_are_the_decimals_that_were_meant() -> None:
+    """ONNX keeps them in single precision, which is not where a public number's digits come from."""
+    graph = from_onnx(model([node("LeakyRelu", "x", alpha=0.1)]))
+    assert [n.attrs["slope"] for n in graph.nodes if n.op == "leaky"] == ["1/10"]

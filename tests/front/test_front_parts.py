@@ -36,6 +36,9 @@ BOTH: list[tuple[str, Any]] = [
     ("unfold", lambda s, x: x.unfold(2, 3, 2)),
     ("swin", lambda s, x: x.roll(-1, 2).view(2, 4, 3, 2, 5).permute(0, 1, 2, 4, 3)[:, :, 1]),
     ("shuffle", lambda s, x: x.view(2, 2, 2, 6, 5).transpose(1, 2).reshape(2, 4, 6, 5)),
+    ("constants before and after", lambda s, x: torch.cat([s.grid.float(), x, s.grid.float()[:, :1]], 1)),
+    ("a constant between", lambda s, x: torch.cat([x, s.grid.float()[:1].expand(2, -1, -1, -1), x[:, :2]], 1)),
+    ("zeros before", lambda s, x: torch.cat([x.new_zeros(2, 4, 1, 5), x], 2)),
     ("focus", lambda s, x: torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2]], 1)),
 ]
 

@@ -220,7 +220,16 @@ def _shape_of(shape: Shape, node: onnx.NodeProto) -> Constant:
 def _attributes(node: onnx.NodeProto) -> Mapping[str, Any]:
     """The node's attributes as numbers, strings and lists."""
     found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    """An attribute's value; one of ONNX's short floats as the number that was meant: 0.1, not 0.10000000149."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _evaluate(

@@ -10,7 +10,8 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
 from tacit.ir.attrs import axis as axis_of
-from tacit.ir.source import Step, needs_value, wrap_axis
+from tacit.ir.expr import Expr, joined
+from tacit.ir.source import Constant, Step, Value, needs_value, wrap_axis
 from tacit.secure import basis
 from tacit.secure.session import Session
 from tacit.secure.share import Share
@@ -47,9 +48,38 @@ def bound(attrs: Attrs, weights: Weights, *inputs: float) -> float:
     return max(inputs)
 
 
-def _cat(tensors: Sequence[Any], dim: int = 0) -> Step:
-    values = tuple(needs_value(x, "a part of a concatenation") for x in tensors)
-    return Step("concat", values, {"axis": wrap_axis(dim, len(values[0].shape))})
+def _cat(tensors: Sequence[Any], dim: int = 0) -> Value | Step:
+    values = [x for x in tensors if isinstance(x, Value)]
+    constants = [x for x in tensors if isinstance(x, Constant)]
+    if len(values) + len(constants) < len(tensors) or not values:
+        needs_value(None, "a part of a concatenation")
+    along = wrap_axis(dim, len(values[0].shape))
+    whole = joined([Expr.of(x) for x in values], along)
+    return _among(whole, tensors, along).tree if constants else whole.tree
+
+
+def _among(whole: Expr, tensors: Sequence[Any], along: int) -> Expr:
+    """The concatenated values put between the constants: among zeros first, to which the constants are then added."""
+    fits = shape({"axis": along}, *(x.shape if isinstance(x, Value) else x.array.shape for x in tensors))
+    next_value, next_zero = 0, whole.shape[along]
+    order: list[int] = []
+    parts = []
+    for x in tensors:
+        sizes = x.shape if isinstance(x, Value) else x.array.shape
+        first = next_value if isinstance(x, Value) else next_zero
+        order += range(first, first + sizes[along])
+        next_value, next_zero = (
+            (first + sizes[along], next_zero) if isinstance(x, Value) else (next_value, first + sizes[along])
+        )
+        parts.append(np.zeros(sizes) if isinstance(x, Value) else x.array.astype(np.float64))
+    array = np.concatenate(parts, along)
+    if along and (array == array[:1]).all():
+        array = array[:1]  # the same for every example of the batch
+    trained = any(isinstance(x, Constant) and x.trained for x in tensors)
+    placed = whole.pad(along, 0, fits[along] - whole.shape[along]).take(along, order)
+    if not array.any():
+        return placed
+    return Expr(Step("bias", (placed.tree,), weights={"value": Constant(array, trained=trained)}), fits)
 
 
 def _stack(tensors: Sequence[Any], dim: int = 0) -> Step:
@@ -60,7 +90,7 @@ def _stack(tensors: Sequence[Any], dim: int = 0) -> Step:
     return Step("concat", tuple(Step("reshape", (x,), {"shape": list(lifted)}) for x in values), {"axis": along})
 
 
-def _onnx(*tensors: Any, axis: int) -> Step:
+def _onnx(*tensors: Any, axis: int) -> Value | Step:
     return _cat(tensors, axis)
 
 

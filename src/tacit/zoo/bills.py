@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from tacit.zoo import load
 
 __all__ = ["POLICY", "Facts", "expected", "measured", "write_expected"]
 
-#: What every expected bill is made with: activations of 16 bits, and weights so fine that they cost no accuracy.
-POLICY = Policy(input_bits=16, weight_bits=18)
+#: What every expected bill is made with, but for the weights' bits, which the net knows: finer than they need be.
+POLICY = Policy(input_bits=16, weight_bits=18, smooth_bits=14)
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ def measured(name: str) -> Facts:
     """The bill of the net called `name`, found by compiling it; needs torch. Raises InvalidInput and Refused."""
     from tacit.front.compile import compile_model
 
-    size = load(name).published
+    net = load(name)
+    size = net.published
     model = size.model()
-    plan = compile_model(model, size.example(), policy=POLICY)
+    plan = compile_model(model, size.example(), policy=replace(POLICY, weight_bits=net.weight_bits))
     bill = plan.bill()
     online = bill.messages("online")
 

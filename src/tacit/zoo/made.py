@@ -73,14 +73,16 @@ def fill(model: Any, inputs: Sequence[NDArray[np.float32]], seed: int) -> None:
     import torch
 
     model.eval().requires_grad_(False)
+    tables = {layer.weight for layer in model.modules() if isinstance(layer, torch.nn.Embedding)}
     for stream, (name, parameter) in enumerate(model.named_parameters()):
         values = torch.from_numpy(normal(seed, stream, tuple(parameter.shape)))
-        if parameter.dim() > 1:
+        trained, last = parameter.clone(), name.rpartition(".")[2]
+        if parameter.dim() == 1:
+            parameter.copy_(trained * (1 + _SPREAD * values) if last == "weight" else _SPREAD * values)
+        elif last.startswith("weight") and parameter not in tables:
             parameter.copy_(values / math.sqrt(math.prod(parameter.shape[1:])))
-        elif name.rpartition(".")[2] == "weight":
-            parameter.mul_(1 + _SPREAD * values)
-        else:
-            parameter.copy_(_SPREAD * values)
+        else:  # tokens and tables are added to values of variance 1
+            parameter.copy_(values / 2)
     for norm in model.modules():
         if isinstance(norm, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             norm.bias.add_(_LEVEL).mul_(norm.weight)
@@ -103,7 +105,7 @@ def _hooks(layer: Any, nn: Any) -> list[Any]:
 
 def _normalised(layer: Any, given: Any, y: Any) -> Any:
     """The layer's output shifted (if it can) and scaled to the mean and variance it should have; its weights follow."""
-    convolution = type(layer).__name__.startswith("Conv")
+    convolution = layer.weight.dim() > 2
     last = 1 if convolution else y.dim() - 1
     shape = [-1 if axis == last else 1 for axis in range(y.dim())]
     mean = y.mean([axis for axis in range(y.dim()) if axis != last]) if layer.bias is not None else y.new_zeros(1)

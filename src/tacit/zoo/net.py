@@ -48,9 +48,11 @@ class Net:
     """A net of the zoo: as published, and a small relative of the same operations, quick enough for tests.
 
     `beside` are prefixes of tensors that published weight files hold beside the net's own: the tables that a client
-    looks its input up in, and heads that only training needs.
+    looks its input up in, and heads that only training needs. `weight_bits` are the fraction bits of weights in the
+    expected bill, and in the tests of accuracy.
     """
 
     published: Size
     small: Size
     beside: tuple[str, ...] = ()
+    weight_bits: int = 18
