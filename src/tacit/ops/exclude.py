@@ -34,8 +34,11 @@ def clear(attrs: Attrs, weights: Weights, x: Doubles) -> Doubles:
 
 def place(p: Placer, node: Node, sites: list[int]) -> int:
     """x + B kept where the mask is true, less B, for the range B of the result."""
-    most = str(int(np.ceil(p.bound(node.id))))
-    raised = p.emit("plus", (sites[0],), node.id, {"value": most})
+    site, most = sites[0], str(int(np.ceil(p.bound(node.id))))
+    scale = p.wires[site].scale
+    if scale > 1 << p.resolution and p.bound(node.id) * scale > 1 << (p.widest - 2):
+        site = p.truncated(site, node.id, node.inputs[0])
+    raised = p.emit("plus", (site,), node.id, {"value": most})
     kept = p.emit("keep", (raised,), node.id, dict(node.attrs))
     return p.emit("plus", (kept,), node.id, {"value": f"-{most}"})
 

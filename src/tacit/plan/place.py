@@ -305,7 +305,17 @@ def _place_node(p: Placement, node: Node, at: dict[str, int]) -> int:
     if node.op == "bias":  # rounded to the value's scale
         sites = [p.fine(sites[0], node.id)]
     shapes = {k: p.graph.weights[key].shape for k, key in node.weights.items()}
-    return p.emit(node.op, tuple(sites), node.id, node.attrs, weights=shapes)
+    site = p.emit(node.op, tuple(sites), node.id, node.attrs, weights=shapes)
+    fine = Fraction(1 << p.policy.input_bits)
+    if p.fits(p.wires[site].scale, p.bound(node.id)) or all(p.wires[i].scale <= fine for i in sites):
+        return site
+    # Divisors, lifts or sums would make it too fine for anybody to open: its operands are brought back before.
+    p.steps.pop()
+    p.wires.pop()
+    sites = [
+        p.truncated(i, node.id, s) if p.wires[i].scale > fine else i for i, s in zip(sites, node.inputs, strict=True)
+    ]
+    return p.emit(node.op, tuple(p.aligned(sites, node)), node.id, node.attrs, weights=shapes)
 
 
 def place(graph: Graph, policy: Policy, bounds: Mapping[str, float], seen: Mapping[str, float]) -> Placement:
