@@ -20,9 +20,9 @@ from tacit.secure.share import Words
 __all__ = ["commit", "integer_weights", "plan_graph", "proven_bounds"]
 
 _RENAMED = {"weight": "gain", "bias": "offset"}
-#: Operations whose results are at the resolution whatever they read, and others without weights that may make finer.
+#: Operations whose results are at the resolution whatever they read, and those that change the scale in one step.
 _FRESH = frozenset({"poly", "relu", "abs", "clip", "step", "topk"})
-_FINER = frozenset({"scale", "sumpool", "mean", "mul", "matmul", "leaky", "smooth"})
+_FINER = frozenset({"scale", "sumpool", "mean", "lift", "combine"})
 
 
 def proven_bounds(graph: Graph, input_bound: float, policy: Policy) -> dict[str, float]:
@@ -42,12 +42,14 @@ def proven_bounds(graph: Graph, input_bound: float, policy: Policy) -> dict[str,
         operation = ops.load(node.op)
         weights = {name: np.abs(graph.weights[key].astype(np.float64)) + half_w for name, key in node.weights.items()}
         operands = [bounds[i] + (2 * half_x if i in grown else 0.0) for i in node.inputs]
-        evaluated = getattr(operation, "evaluates", False) or hasattr(operation, "place")
+        placed = hasattr(operation, "place")
+        evaluated = getattr(operation, "evaluates", False) or (placed and not node.weights)
         if evaluated:
             operands = [x * (1 + 2.0**-8) + 2 * half_x for x in operands]
         bound = operation.bound(node.attrs, weights, *operands)
         bounds[node.id] = bound + 4 * half_x if evaluated else bound
-        if node.op not in _FRESH and (node.weights or node.op in _FINER or grown.intersection(node.inputs)):
+        finer = placed or node.weights or node.op in _FINER or grown.intersection(node.inputs)
+        if finer and node.op not in _FRESH:
             grown.add(node.id)
     return bounds
 
