@@ -56,7 +56,8 @@ class Policy(_FromToml):
     input_bits     fraction bits of inputs and activations (f_x); 0 lets the planner pick the fewest within `tolerance`
     tolerance      error that the owner accepts, root mean square over that of the outputs, measured in integers on
                    calibration data; narrower numbers are faster everywhere, above all a ring of 32 bits
-    weight_bits    fraction bits of weights (f_w) at least; the planner adds those that the ring leaves free
+    weight_bits    fraction bits of weights (f_w) at least; the planner adds those that the ring leaves free, and may
+                   take some away to meet a `ring` that is asked for, unless ranges are proven
     ring           bits of every ring, 16 to 64; 0 lets the planner pick the narrowest of RINGS for each segment
     ranges         "calibrated" (observed maximum x margin) or "proven" (worst case; only shallow nets pass)
     margin         how far beyond the observed maximum a calibrated range reaches; at least 1
