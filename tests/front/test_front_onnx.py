@@ -373,3 +373,22 @@ def test_floats_of_attributes_are_the_decimals_that_were_meant() -> None:
     """ONNX keeps them in single precision, which is not where a public number's digits come from."""
     graph = from_onnx(model([node("LeakyRelu", "x", alpha=0.1)]))
     assert [n.attrs["slope"] for n in graph.nodes if n.op == "leaky"] == ["1/10"]
+
+
+@pytest.mark.parametrize("opset", range(13, onnx.defs.onnx_opset_version() + 1))
+def test_every_opset(opset: int) -> None:
+    """Operations whose form changed over the years: sums, squeezes, splits, pads and resizes with axes as inputs."""
+    nodes = [
+        node("Relu", "x", "r"),
+        node("ReduceSum", "r,a", "m"),
+        node("Squeeze", "m,a", "q"),
+        node("Split", "r,k", "s0,s1", axis=1),
+        node("Pad", "s1,p", "d"),
+        node("Resize", "d,,,z", "e", mode="linear"),
+        node("Slice", "e,b,t,a", "y"),
+    ]
+    axis, sizes = np.array([2]), np.array([1, 2])
+    pads, shape = np.array([0, 0, 1, 1, 0, 0, 0, 0]), np.array([2, 2, 18, 9])
+    weights = {"a": axis, "k": sizes, "p": pads, "z": shape, "b": np.array([1]), "t": np.array([5])}
+    graph = checked(model(nodes, weights, opset, outputs="q s0 y"))
+    assert counts(graph) == {"relu": 1, "mean": 1, "scale": 1, "reshape": 1, "take": 3, "pad": 1, "resample": 1}

@@ -45,7 +45,7 @@ def _checked(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         raise InvalidInput(
             f"{name} holds {array.dtype} of shape {array.shape}; give numbers whose first axis is the examples"
         )
-    return as_floats(array, name)
+    return array if array.dtype.kind in "iu" else as_floats(array, name)  # whole numbers may be indices
 
 
 def check_writable(path: Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tacit.cli._arrays import check_writable, load_arrays, save_arrays
 from tacit.cli._console import Show, make_table, notices, progress_bars, results
 from tacit.errors import InvalidInput
+from tacit.ir.onehot import from_indices
 from tacit.net.channel import Channel
 from tacit.net.keys import peers
 from tacit.run import material
@@ -119,7 +120,8 @@ def _fit(client: Client, arrays: Arrays, file: Path) -> Arrays:
     wires = list(client.plan.inputs.values())
     if len(arrays) != len(wires):
         raise InvalidInput(f"{file} holds {len(arrays)} arrays, the model takes {len(wires)} inputs")
-    fitted = [a[None] if a.shape == w.shape[1:] else a for a, w in zip(arrays, wires, strict=True)]
+    rows = [from_indices(a, w.shape) for a, w in zip(arrays, wires, strict=True)]
+    fitted = [a[None] if a.shape == w.shape[1:] else a for a, w in zip(rows, wires, strict=True)]
     for number, (array, wire) in enumerate(zip(fitted, wires, strict=True), 1):
         if array.shape[1:] != wire.shape[1:]:
             wanted = ("examples", *wire.shape[1:])

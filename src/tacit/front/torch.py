@@ -159,7 +159,7 @@ class _Import:
             return self._part(node)
         name, source = str(node.target), _where(node)
         known = not any(map(self._secret, node.all_input_nodes))
-        if name in _OF_SHAPE or (known and isinstance(node.target, torch._ops.OpOverload)):
+        if name in _OF_SHAPE or (known and hasattr(node.target, "tags")):
             return self._constant(node, name, source)
         adapter = self._table.get(name)
         if adapter is None:
