@@ -36,7 +36,7 @@ root mean square error of the logits over the root mean square of the clear read
 """
 _POLICY = """
 Policies: "auto" is the default, whose rings and precision the planner picks; "ringN" has one ring of N bits. "ring32"
-takes a margin of 2 on the observed ranges, where the others take 4, and the fraction bits that then fit. Comparisons
+takes a margin of 2 on the observed ranges, where the others take 4, and the fraction bits with the least error. Signs
 leave out the bits below an activation's resolution; "exact32" is "ring32" comparing all bits, "windowed" comparing 20.
 """
 _PEERS = """

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import tacit
 from lib.models import build, images, largest_input
 from lib.policies import named
-from tacit.front.clear import ranges, run_clear
+from tacit.front.clear import run_clear
 from tacit.front.load import load_model
 from tacit.plan.bill import Bill
 from tacit.plan.plan import Plan, walk_wires
@@ -66,8 +66,7 @@ def prepare(name: str, activation: str, policy: str, *, inputs: int = INPUTS, co
     batch = torch.from_numpy(x[:INPUTS])
     seconds = {str(t): _torch_seconds(model, batch[:1], t) for t in (1, cores)}
     graph = load_model(model, batch[:1])
-    seen = ranges(graph, [x[i : i + 1] for i in range(INPUTS)])
-    chosen = named(policy, graph, seen)
+    chosen = named(policy)
     plan = tacit.compile(graph, policy=chosen, calibration=[x[i : i + 1] for i in range(INPUTS)])
     bill = plan.bill()
     if bill.stored(CLIENT) + bill.stored(SERVER) > _SIMULATED_BYTES:

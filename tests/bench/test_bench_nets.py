@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from torch import nn
 
-from tacit.errors import Refused
 from tacit.plan.cost import Rates
 
 Load = Callable[[str], ModuleType]
@@ -74,15 +73,6 @@ def test_runs_are_fewer_where_material_is_large(load: Load, tmp_path: Path, tiny
     assert len(row["online"]["runs"]) == 1
 
 
-def test_the_fitted_policy_takes_the_bits_that_fit(load: Load, tiny: str) -> None:
-    subjects = load("lib.subjects")
-    wide, narrow = (subjects.prepare(tiny, "relu", policy).plan for policy in ("ring64", "ring32"))
-    fullest = max(narrow.ranges[s.site] * narrow.wires[s.site].scale for s in narrow.steps if s.op == "open")
-    assert 2**27 <= fullest <= 2**30
-    openings = [[step.node for step in plan.steps if step.op == "open"] for plan in (wide, narrow)]
-    assert openings[0] == openings[1]
-
-
 def test_a_ring_that_is_too_narrow_is_said(
     load: Load, tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,13 +83,6 @@ def test_a_ring_that_is_too_narrow_is_said(
     nets.run_ours({(tiny, "quartic", "ring40"): ["loopback"]}, 4, given, results)
     assert results.nets == []
     assert "tiny quartic ring40: this model cannot be run" in said[0]
-
-
-def test_nothing_fits_an_absurd_range(load: Load, tiny: str) -> None:
-    subjects, policies = load("lib.subjects"), load("lib.policies")
-    graph = subjects.prepare(tiny, "relu", "auto").plan.graph
-    with pytest.raises(Refused):
-        policies.named("ring32", graph, {node.id: 2.0**40 for node in graph.nodes})
 
 
 def test_resume_keeps_what_is_measured(load: Load, tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ __all__ = ["Choice", "choose", "shown"]
 
 Batch = tuple[NDArray[np.float64], ...]
 
-#: (ring, input_bits) from the cheapest to the finest; ring 0: whatever the values need.
-_LADDER = ((32, 11), (32, 10), (0, 12), (0, 14), (0, 16))
+#: (ring, input_bits, weight_bits) from the cheapest to the finest; ring 0: whatever the values need, and then weights
+#: have as many bits at least, since most of the error is theirs. A ring that is given leaves them what it leaves.
+_LADDER = ((32, 11, 0), (32, 10, 0), (0, 12, 16), (0, 13, 18), (0, 16, 20))
 #: Batches that the error is measured on, at most.
 _SAMPLES = 4
 
@@ -50,16 +51,16 @@ def choose(
     tried: list[str] = []
     best: Choice | None = None
     refused: Refused | None = None
-    for ring, bits in ladder:
-        candidate = replace(policy, ring=ring, input_bits=bits)
+    for ring, bits, weights in ladder:
+        candidate = replace(policy, ring=ring, input_bits=bits, weight_bits=max(policy.weight_bits, weights))
         try:
             reading = Reading(place(graph, replace(candidate, trust="clear"), bounds, seen))
         except Refused as problem:
-            tried.append(f"{_named(ring, bits)}: values do not fit")
+            tried.append(f"{_named(ring, bits, candidate.weight_bits)}: values do not fit")
             refused = problem
             continue
         error = _error([reading.outputs(sample) for sample in samples], wanted)
-        tried.append(f"{_named(ring, bits)}: error up to {shown(error):.1e}")
+        tried.append(f"{_named(ring, bits, candidate.weight_bits)}: error up to {shown(error):.1e}")
         if best is None or best.error is None or error < best.error:
             best = Choice(candidate, error, ())
         if error <= policy.tolerance:
@@ -77,14 +78,14 @@ def shown(error: float) -> float:
     return 2.0 ** math.ceil(math.log2(error)) if error > 0 else 0.0
 
 
-def _within(ring: int) -> list[tuple[int, int]]:
+def _within(ring: int) -> list[tuple[int, int, int]]:
     """What to try in a ring that was asked for: as many bits for activations as for weights, then fewer."""
     most = Policy(ring=ring).settled().input_bits
-    return [(ring, bits) for bits in range(most, max(most - 4, 8), -1)]
+    return [(ring, bits, 0) for bits in range(most, max(most - 4, 8), -1)]
 
 
-def _named(ring: int, bits: int) -> str:
-    return f"activations of {bits} bits" + (f" in a ring of {ring}" if ring else "")
+def _named(ring: int, bits: int, weights: int) -> str:
+    return f"activations of {bits} bits " + (f"in a ring of {ring}" if ring else f"and weights of {weights}")
 
 
 def _pieces(graph: Graph, batches: Sequence[Batch]) -> list[Batch]:
