@@ -139,7 +139,6 @@ POOLED = Value("p", (1, 2, 6, 5))
         (ATEN, "aten.pad.default", (X, [1, 1], "constant", 1e9), {}, "Pad with a number"),
         (ATEN, "aten.where.self", (X, X, -1e9), {}, "huge number"),
         (ATEN, "aten.index.Tensor", (X, [X]), {}, "depends on the data"),
-        (ATEN, "aten.cat.default", ([X, Constant(np.ones(3))],), {}, "not computed"),
         (ONNX, "Gemm", (Value("x", (2, 3)), MATRIX), {"transA": 1}, "transposed"),
         (ONNX, "Reshape", (X, X), {}, "depends on the data"),
         (ONNX, "Resize", (X,), {"antialias": 1}, "antialiasing"),
