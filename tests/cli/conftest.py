@@ -23,6 +23,10 @@ from typer.testing import CliRunner
 
 from tacit.cli import application
 
+# A shell that starts the tests in the background has them ignore interrupts, and their processes would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 Array = NDArray[np.float64]
 
 
