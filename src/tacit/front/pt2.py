@@ -34,7 +34,7 @@ def read_program(path: Path) -> torch.export.ExportedProgram:
     try:
         with zipfile.ZipFile(path) as archive:
             plain = _plain_parts(path, archive)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
         raise InvalidFile(f"{path.name} is truncated or not a file of torch.export.save") from error
     try:
         with warnings.catch_warnings():
