@@ -6,6 +6,7 @@
     │   └── InvalidFile      a file is truncated, altered or not ours
     ├── NotPermitted         the policy of this side does not accept what is asked
     ├── Mismatch             two parties disagree; names the field and both sides
+    ├── TrainingDiverged     a loss or gradient is not a finite number; nothing was saved of that step
     ├── Exhausted            no offline material is left for this plan and peer
     ├── StoreError           the material store cannot do what is asked; nothing was lost
     │   ├── QuotaExceeded    it would outgrow its quota, or the disk is full
@@ -44,6 +45,7 @@ __all__ = [
     "RolledBack",
     "StoreError",
     "TacitError",
+    "TrainingDiverged",
 ]
 
 
@@ -92,6 +94,10 @@ class Mismatch(TacitError):
     def __init__(self, side: str, field: str, ours: object, theirs: object) -> None:
         self.side, self.field, self.ours, self.theirs = side, field, ours, theirs
         super().__init__(f"the {side} has a different {field}: {theirs!s} there, {ours!s} here")
+
+
+class TrainingDiverged(TacitError):
+    """A training step's loss or gradient is not a finite number; checkpoints hold the state before that step."""
 
 
 class Exhausted(TacitError):

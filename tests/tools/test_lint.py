@@ -239,6 +239,7 @@ def test_randomness(line: str) -> None:
     assert rules_hit(f"{HEAD}{line}\n") == [("randomness", 3)]
     assert rules_hit(f"{HEAD}{line}\n", "tests/ring/test_a.py") == []
     assert rules_hit(f"{HEAD}{line}\n", "src/tacit/testing/shapes.py") == []
+    assert rules_hit(f"{HEAD}{line}\n", "src/tacit/codesign/training/loop.py") == []
 
 
 def test_honest_randomness() -> None:

@@ -1,0 +1,1 @@
+"""Training: a recipe, an objective, one loop with checkpoints that resumes exactly, and evaluation."""
