@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ from tacit.ir.graph import Graph
 from tacit.ir.positions import write_positions
 from tacit.ir.weighted import adaptive_means, write_taps
 from tacit.net.keys import enrol, make_identity
-from tacit.testing.graphs import Sketch, residual_net
+from tacit.plan.measure import Reading, noise
+from tacit.testing.graphs import Sketch, nrmse, residual_net
 
 sys.path.insert(0, str(Path(__file__).parent))  # the reference parties are modules of this folder, not a package
 
@@ -29,15 +30,35 @@ PARTIES = ("server", "dealer", "client")
 
 @dataclass
 class Model:
-    """A graph, an input of it, the plan, and the right answers."""
+    """A graph, an input of it, the plan, and the right answers: in floats, and in the plan's own integers."""
 
     graph: Graph
     xs: list[Floats]
     plan: tacit.Plan
     answers: list[Floats] = field(init=False)
+    integers: list[Floats] = field(init=False)
+    noise: list[float | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.answers = list(run_clear(self.graph, *self.xs))
+        self.integers = Reading.of(self.plan).outputs(self.xs)
+        self.noise = noise(self.plan, [self.xs])
+
+    def right(self, outputs: Sequence[Floats]) -> bool:
+        """Whether outputs are the plan's integers but for the noise of roundings that the plan has.
+
+        Bits and labels must be equal; where no bound is known, outputs must be near the floats.
+        """
+        certain = [wire.scale <= 1 for wire in (self.plan.wires[step.site] for step in self.plan.outputs)]
+        cases = zip(outputs, self.integers, self.answers, self.noise, certain, strict=True)
+        return all(
+            np.array_equal(got, whole)
+            if exact
+            else nrmse([got], [real]) < 1e-3
+            if bound is None
+            else float(np.abs(got - whole).max()) <= bound
+            for got, whole, real, bound, exact in cases
+        )
 
     def floats(self) -> dict[tuple[str, str], Floats]:
         """The tensors by (node, name in the plan)."""

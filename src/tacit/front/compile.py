@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,19 @@ from tacit.front.clear import ranges
 from tacit.front.domains import with_domains
 from tacit.front.labels import with_labels
 from tacit.front.load import load_model
-from tacit.front.precision import choose, shown
+from tacit.front.precision import choose, pieces, shown
 from tacit.ir.graph import Graph
 from tacit.ir.onehot import from_indices
 from tacit.plan.compile import plan_graph, proven_bounds
 from tacit.plan.fixed import ceil_log2
+from tacit.plan.measure import noise
 from tacit.plan.plan import Plan
 from tacit.plan.policy import Policy
 
 __all__ = ["compile_model"]
+
+#: Inputs of the calibration data that the noise of truncation is measured on, at most.
+_NOISY = 2
 
 
 def compile_model(
@@ -61,7 +66,12 @@ def compile_model(
         measured = {"error": float(min(shown(choice.error), within)), "tolerance": policy.tolerance}
     if choice.tried:
         measured["tried"] = list(choice.tried)
-    return plan_graph(graph, choice.policy, bounds, seen, _hash(batches), measured)
+    plan = plan_graph(graph, choice.policy, bounds, seen, _hash(batches), measured)
+    samples = pieces(graph, batches, _NOISY)
+    if policy.trust == "clear" or not samples:  # no coins, or less than one batch
+        return plan
+    measured["noise"] = noise(plan, samples)
+    return replace(plan, settings={**plan.settings, "measured": measured})
 
 
 def _batch(batch: Any, graph: Graph) -> tuple[np.ndarray[Any, Any], ...]:

@@ -16,7 +16,7 @@ from tacit.plan.measure import Reading
 from tacit.plan.place import place
 from tacit.plan.policy import Policy
 
-__all__ = ["Choice", "choose", "shown"]
+__all__ = ["Choice", "choose", "pieces", "shown"]
 
 Batch = tuple[NDArray[np.float64], ...]
 
@@ -46,7 +46,7 @@ def choose(
     if policy.input_bits:
         return Choice(policy, None, ())
     ladder = _within(policy.ring) if policy.ring else _LADDER
-    samples = _pieces(graph, batches)
+    samples = pieces(graph, batches, _SAMPLES)
     wanted = [run_clear(graph, *sample) for sample in samples]
     tried: list[str] = []
     best: Choice | None = None
@@ -88,16 +88,16 @@ def _named(ring: int, bits: int, weights: int) -> str:
     return f"activations of {bits} bits " + (f"in a ring of {ring}" if ring else f"and weights of {weights}")
 
 
-def _pieces(graph: Graph, batches: Sequence[Batch]) -> list[Batch]:
-    """The first inputs of the calibration data, in batches of the graph's own size."""
+def pieces(graph: Graph, batches: Sequence[Batch], most: int) -> list[Batch]:
+    """The first inputs of the calibration data, in at most `most` batches of the graph's own size."""
     size = graph.inputs[0].shape[0]
-    pieces: list[Batch] = []
+    found: list[Batch] = []
     for batch in batches:
         for start in range(0, len(batch[0]) - size + 1, size):
-            pieces.append(tuple(array[start : start + size] for array in batch))
-            if len(pieces) == _SAMPLES:
-                return pieces
-    return pieces
+            found.append(tuple(array[start : start + size] for array in batch))
+            if len(found) == most:
+                return found
+    return found
 
 
 def _error(got: Sequence[Sequence[NDArray[np.float64]]], wanted: Sequence[Sequence[NDArray[np.float64]]]) -> float:

@@ -128,6 +128,17 @@ class Plan:
         return disclose([load_protocol(n) for n in names], calibrated=self.settings.get("ranges") == "calibrated")
 
     @property
+    def noise(self) -> tuple[float | None, ...]:
+        """For each output, how far a private run's values may lie from those of the same integers in the clear, as its
+        owner measured it (`plan.measure.noise`); None where none is stated, and for settings that state it otherwise.
+        """
+        measured = self.settings.get("measured")
+        stated = measured.get("noise") if isinstance(measured, dict) else None
+        if not isinstance(stated, (list, tuple)) or len(stated) != len(self.outputs):
+            return (None,) * len(self.outputs)
+        return tuple(bound if isinstance(bound, float) and 0 < bound < 2.0**64 else None for bound in stated)
+
+    @property
     def batch(self) -> int:
         """Examples in one run."""
         return next(iter(self.inputs.values())).shape[0]

@@ -16,7 +16,7 @@ __all__ = ["reasons"]
 
 def reasons(plan: Plan) -> list[str]:
     """One sentence a choice that the planner made, from what the plan itself says."""
-    return [*_precision(plan), *_rings(plan), *_gates(plan)]
+    return [*_precision(plan), *_noise(plan), *_rings(plan), *_gates(plan)]
 
 
 def _precision(plan: Plan) -> Iterator[str]:
@@ -32,6 +32,12 @@ def _precision(plan: Plan) -> Iterator[str]:
     yield line
     for text in tried if isinstance(tried, list) else ():
         yield f"tried: {_shown(text)}"
+
+
+def _noise(plan: Plan) -> Iterator[str]:
+    stated = [bound for bound in plan.noise if bound is not None]
+    if stated:
+        yield f"coins of truncation move the outputs by at most {max(stated):.1e} (measured on the calibration data)"
 
 
 def _shown(value: object) -> str:
