@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 from tacit.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from tacit.codesign.activations.fit import Polynomial, fit
+    from tacit.codesign.activations.poly import PolyAct
+    from tacit.codesign.activations.stochastic import StochasticReLU, stochastic
+    from tacit.codesign.conversion import Conversion, convert
     from tacit.codesign.data import load as load_data
     from tacit.codesign.data.sets import Data
     from tacit.codesign.training.evaluate import Scores, evaluate
@@ -20,9 +24,33 @@ if TYPE_CHECKING:
     from tacit.codesign.training.objective import CrossEntropy, Objective
     from tacit.codesign.training.recipe import Recipe
 
-__all__ = ["CrossEntropy", "Data", "Objective", "Outcome", "Recipe", "Scores", "evaluate", "load_data", "train"]
+__all__ = [
+    "Conversion",
+    "CrossEntropy",
+    "Data",
+    "Objective",
+    "Outcome",
+    "PolyAct",
+    "Polynomial",
+    "Recipe",
+    "Scores",
+    "StochasticReLU",
+    "convert",
+    "evaluate",
+    "fit",
+    "load_data",
+    "stochastic",
+    "train",
+]
 
 _WHERE = {
+    "Conversion": ("conversion", "Conversion"),
+    "PolyAct": ("activations.poly", "PolyAct"),
+    "Polynomial": ("activations.fit", "Polynomial"),
+    "StochasticReLU": ("activations.stochastic", "StochasticReLU"),
+    "convert": ("conversion", "convert"),
+    "fit": ("activations.fit", "fit"),
+    "stochastic": ("activations.stochastic", "stochastic"),
     "CrossEntropy": ("training.objective", "CrossEntropy"),
     "Data": ("data.sets", "Data"),
     "Objective": ("training.objective", "Objective"),
