@@ -15,6 +15,7 @@ if [ ! -f "$work/kernels.json" ]; then
 fi
 "$python" bench/relu.py --resume --out "$work/relu.json" "$@"
 "$python" bench/nets.py --full --peer-links loopback --resume --out "$work/nets.json" "$@"
+"$python" bench/answers.py --resume --out "$work/answers.json"
 [ -f "$work/activation_error.json" ] || "$python" bench/activation_error.py --full --out "$work/activation_error.json"
 mv "$work"/*.json bench/results/
 "$python" bench/lib/report.py bench/results docs/benchmarks.md

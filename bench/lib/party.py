@@ -1,14 +1,15 @@
 """One party of a benchmark as a process of its own: `python party.py '{"role": ..., ...}'`, JSON lines on stdout.
 
-A dealer or server prints {"address": ...} when it listens, a server also one line for every visit to its dealer, and
-both stop when their standard input ends. A client measures register, deal, prime and online one after the other, prints
-one line and leaves. None of them imports torch.
+A dealer or server prints {"address": ...} when it listens, a server also one line for every visit to its dealer; both
+stop when their standard input ends, and say the most memory they had. A client measures register, deal, prime and
+online one after the other, prints one line and leaves. None of them imports torch.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,11 @@ Job = dict[str, Any]
 
 def _say(line: Job) -> None:
     print(json.dumps(line), flush=True)
+
+
+def _peak() -> int:
+    """The most memory that this process has had resident."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def _counted(change: Snapshot, phase: Phase) -> Job:
@@ -67,6 +73,7 @@ def _listen(job: Job) -> None:
                 hosted.call = None if hosted.call is None else _timed(hosted.call, lambda line: _say({"fetch": line}))
         _say({"address": running.address})
         sys.stdin.read()
+    _say({"peak_bytes": _peak()})
 
 
 def _loading(job: Job) -> Job:
@@ -138,7 +145,7 @@ def _query(job: Job) -> None:
         made = _offline(client, job["bundles"]) if job["bundles"] else None
         images = np.load(job["images"]) if job["runs"] else None
         ran = _online(client, images, job["runs"], job["warm"], job["outputs"], job["cold"]) if job["runs"] else None
-    _say({"offline": made, "online": ran})
+    _say({"offline": made, "online": ran, "peak_bytes": _peak()})
 
 
 def main() -> None:

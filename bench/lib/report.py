@@ -21,7 +21,8 @@ Made by the scripts in `bench/`; this page is written from their JSON files by
 
 after `python bench/kernels.py --json > bench/results/kernels.json`,
 `python bench/relu.py --resume --out bench/results/relu.json`,
-`python bench/nets.py --full --resume --out bench/results/nets.json` and
+`python bench/nets.py --full --resume --out bench/results/nets.json`,
+`python bench/answers.py --resume --out bench/results/answers.json` and
 `python bench/activation_error.py --full --out bench/results/activation_error.json`. `sh bench/all.sh` runs them all and
 goes on where it was stopped.
 """
@@ -297,9 +298,36 @@ def _activations(results: Results) -> Iterator[str]:
     yield from _table(("k", "activations", "largest error", "mean", "above the bound", "gross"), rows)
 
 
+def _answers(results: Results) -> Iterator[str]:
+    found = results.answers
+    if found is None:
+        return
+    yield "\n## Answers of nets too large to stock\n"
+    yield (
+        "\nOne bundle at a time, every party started anew for each input, no timing of note: other work may have run "
+        "beside it. Memory is what each party had resident at most, dealing and running."
+    )
+    cases: dict[tuple[str, str, str], list[Row]] = {}
+    for row in found["answers"]:
+        cases.setdefault((row["net"], row["activation"], row["policy"]), []).append(row)
+    head = ("net", "activation", "policy", "k", "inputs", "same class", "nRMSE, worst", "material GB", "dealt s")
+    parties = ("client", "server", "dealer")
+    lines = []
+    for case, rows in cases.items():
+        peaks = (f"{max(row['peak_bytes'][party] for row in rows) / 1e9:.1f}" for party in parties)
+        facts = (
+            sum(row["argmax_equal"] for row in rows),
+            f"{max(row['nrmse'] for row in rows):.1e}",
+            f"{rows[0]['material_bytes'] / 1e9:.1f}",
+            f"{max(row['deal_seconds'] for row in rows):.0f}",
+        )
+        lines.append((*case, _rings(rows[0]), len(rows), *facts, *peaks))
+    yield from _table((*head, *(f"{party} GB" for party in parties)), lines, 3)
+
+
 def page(results: Results) -> str:
     """The whole page as Markdown."""
-    parts = (_machine, _targets, _online, _peers, _relu, _offline, _kernels, _activations)
+    parts = (_machine, _targets, _online, _answers, _peers, _relu, _offline, _kernels, _activations)
     lines = [_HEAD, *(line for part in parts for line in part(results))]
     text = "\n".join(lines)
     while "\n\n\n" in text:
@@ -315,7 +343,7 @@ def _load(folder: Path, name: str) -> dict[str, Any] | None:
 def main() -> int:
     """Read the JSON files of the folder that is the first argument and write the page that is the second."""
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    results = Results(*(_load(folder, name) for name in ("nets", "kernels", "activation_error", "relu")))
+    results = Results(*(_load(folder, name) for name in ("nets", "kernels", "activation_error", "relu", "answers")))
     out.write_text(page(results), "utf-8")
     return 0
 

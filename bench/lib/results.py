@@ -12,12 +12,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Results:
-    """The JSON files by name: `nets`, `kernels`, `activations`, `relu`; None where one was not made."""
+    """The JSON files by name: `nets`, `kernels`, `activations`, `relu`, `answers`; None where one was not made."""
 
     nets: Row | None = None
     kernels: Row | None = None
     activations: Row | None = None
     relu: Row | None = None
+    answers: Row | None = None
 
     def cases(self, **wanted: str | None) -> list[Row]:
         """The cases of nets whose net, link, activation and policy are as wanted; all if nothing is."""

@@ -126,11 +126,12 @@ def _truth(results: Results) -> Iterator[Target]:
         yield at_most("activation error, f = 16, inputs within 8", limit, largest, "units in the last place", 1, 2)
         gross = sum(row["gross"] for row in found)
         yield Target("gross errors", "none in 1e8 activations", f"{gross} in {count:.2g}", gross == 0 and count >= 1e8)
-    rows = results.cases()
-    if rows:
-        worst = max(rows, key=lambda row: float(row["online"]["nrmse"]))
-        error = worst["online"]["nrmse"]
-        where = f"{error:.1e} ({worst['net']}, {worst['activation']}, {worst['policy']})"
-        yield Target("logits against the clear reading, nRMSE", "at most 1e-3", where, error <= 1e-3)
+    for label, rows in (("the default policy", results.cases(policy="auto")), ("any policy", results.cases())):
+        if rows:
+            worst = max(rows, key=lambda row: float(row["online"]["nrmse"]))
+            error = worst["online"]["nrmse"]
+            where = f"{error:.1e} ({worst['net']}, {worst['activation']}, {worst['policy']})"
+            yield Target(f"logits against the clear reading, nRMSE, {label}", "at most 1e-3", where, error <= 1e-3)
+    if rows := results.cases():
         billed = all(r["online"]["as_billed"] and r["offline"]["as_billed"] for r in rows)
         yield Target("bill against metered bytes, every phase", "equal", "equal" if billed else "different", billed)

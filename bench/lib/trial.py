@@ -64,21 +64,24 @@ class Trial:
         `cold` runs read their material from the disk while they go; others find it in memory.
 
         "offline" and "online" are what `party.py` measures, "online" with the "outputs" of the runs that count as an
-        array; "fetches" are the server's visits to the dealer. Raises TrialFailed, TimeoutError.
+        array; "fetches" are the server's visits to the dealer, "peak_bytes" what each party had resident at most.
+        Raises TrialFailed, TimeoutError.
         """
         fetches: list[Job] = []
+        peaks: Job = {}
         outputs = self.folder / "outputs.npy"
         folders = [str(self.folder / name / "store" / "segments") for name in ("client", "server")] if cold else []
         common = {"threads": self.threads, "cores": self.cores, "link": link, "cold": folders}
-        with self._listener({"role": "dealer", **common}, fetches) as dealer:
+        with self._listener({"role": "dealer", **common}, fetches, peaks) as dealer:
             server = {"role": "server", "dealer": dealer, "plan": str(self.plan), **common}
-            with self._listener(server, fetches) as address:
+            with self._listener(server, fetches, peaks) as address:
                 client = {"role": "client", "address": address, "dealer": dealer, "images": str(images), **common}
                 work = {"bundles": bundles, "runs": runs, "warm": warm, "outputs": str(outputs)}
                 measured = self._query({**client, **work})
         if runs:
             measured["online"]["outputs"] = np.load(outputs)
-        return {**measured, "fetches": fetches}
+        peaks["client"] = measured.pop("peak_bytes")
+        return {**measured, "fetches": fetches, "peak_bytes": peaks}
 
     def _start(self, job: Job) -> subprocess.Popen[str]:
         home = str(self.folder / job["role"])
@@ -95,7 +98,7 @@ class Trial:
         return TrialFailed(f"the {job['role']} stopped: {lines[-1] if lines else 'it said nothing'}")
 
     @contextmanager
-    def _listener(self, job: Job, fetches: list[Job]) -> Iterator[str]:
+    def _listener(self, job: Job, fetches: list[Job], peaks: Job) -> Iterator[str]:
         """A dealer or server as long as the `with` lasts; gives its address."""
         process = self._start(job)
         assert process.stdin is not None
@@ -104,7 +107,7 @@ class Trial:
             first = process.stdout.readline()
             if not first:
                 raise self._failed(job)
-            reader = threading.Thread(target=_gather, args=(process.stdout, fetches), daemon=True)
+            reader = threading.Thread(target=_gather, args=(process.stdout, job["role"], fetches, peaks), daemon=True)
             reader.start()
             yield json.loads(first)["address"]
             process.stdin.close()
@@ -126,8 +129,12 @@ class Trial:
             _end(process)
 
 
-def _gather(lines: Iterable[str], fetches: list[Job]) -> None:
-    fetches.extend(json.loads(line)["fetch"] for line in lines)
+def _gather(lines: Iterable[str], role: str, fetches: list[Job], peaks: Job) -> None:
+    for line in map(json.loads, lines):
+        if "fetch" in line:
+            fetches.append(line["fetch"])
+        else:
+            peaks[role] = line["peak_bytes"]
 
 
 def _end(process: subprocess.Popen[str]) -> None:

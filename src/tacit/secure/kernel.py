@@ -10,9 +10,10 @@ from tacit.secure.cost import Cost
 from tacit.secure.share import Share, Wire
 
 if TYPE_CHECKING:
+    from tacit.corr.demand import Demand
     from tacit.secure.session import Session
 
-__all__ = ["Composite", "Leaf", "kernel"]
+__all__ = ["Composite", "Leaf", "correlated", "kernel"]
 
 Body = Callable[..., Share]
 Composite = Callable[..., Share]
@@ -37,11 +38,45 @@ class Leaf:
 
 
 def kernel(
-    name: str, *, out: Callable[..., Wire], cost: Callable[..., Cost], deal: Body, prime: Body
+    name: str,
+    *,
+    out: Callable[..., Wire],
+    cost: Callable[..., Cost],
+    deal: Body,
+    prime: Body | None = None,
 ) -> Callable[[Body], Leaf]:
-    """Declare a leaf; the decorated function is its online meaning."""
+    """Declare a leaf; the decorated function is its online meaning. Without `prime`, priming knows its wire alone."""
+
+    def wire(s: Session, *operands: Share) -> Share:
+        return Share(out(s, *_wires(operands)))
 
     def declare(online: Body) -> Leaf:
-        return Leaf(name, out, cost, deal, prime, online)
+        return Leaf(name, out, cost, deal, prime or wire, online)
 
     return declare
+
+
+def correlated(
+    name: str,
+    *,
+    out: Callable[..., Wire],
+    demand: Callable[..., Demand],
+    cost: Callable[..., Cost] | None = None,
+) -> Callable[[Body], Leaf]:
+    """Declare a leaf that turns opened values into additive parts by one correlation of their masks: nothing is sent,
+    and nothing but the correlation is made ahead. `demand` sees the operands' wires; `cost` is that of dealing it if
+    absent. The decorated function is its online meaning.
+    """
+
+    def dealing(s: Session, *wires: Wire) -> Cost:
+        return Cost.dealt([demand(s, *wires)])
+
+    def deal(s: Session, *masks: Share) -> Share:
+        s.demand(demand(s, *_wires(masks)), *(x.require() for x in masks))
+        return Share(out(s, *_wires(masks)))
+
+    return kernel(name, out=out, cost=cost or dealing, deal=deal)
+
+
+def _wires(shares: tuple[Share, ...]) -> tuple[Wire, ...]:
+    return tuple(x.wire for x in shares)

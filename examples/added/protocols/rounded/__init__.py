@@ -2,9 +2,7 @@
 
 from tacit.protocols.rounded.reveal import reveal
 
-from tacit.secure import hub
-from tacit.secure.linear import product
-from tacit.secure.opening import open_masked
+from tacit.secure import dealt
 from tacit.secure.protocol import Protocol, Threat
 
 __all__ = ["PROTOCOL"]
@@ -14,26 +12,14 @@ PROTOCOL = Protocol(
     parties=2,
     threat=Threat(
         statement=(
-            "Inputs are hidden from the server, weights from the client, and both from the dealer, as long as every "
-            "party follows the protocol; one answer tells the client the outputs four bits coarser than planned."
+            f"{dealt.THREAT.statement.rstrip('.')}; one answer tells the client the outputs four bits coarser than "
+            "planned."
         ),
-        hides=frozenset({"input", "weights", "activations"}),
+        hides=dealt.THREAT.hides,
         assumes=(
-            "nobody deviates from the protocol; a client that does can extract weights with few queries.",
-            "the dealer colludes with neither party: with the client it would give the weights, with the server "
-            "the inputs.",
+            *dealt.THREAT.assumes,
             "a client that asks the same question many times can average the answers to a finer one.",
         ),
     ),
-    kernels={
-        "mask": hub.mask,
-        "remask": hub.remask,
-        "product": product,
-        "offset": hub.offset,
-        "plus": hub.plus,
-        "local": hub.local,
-        "scaled": hub.scaled,
-        "open": open_masked,
-        "reveal": reveal,
-    },
+    kernels={**dealt.WORDS, "reveal": reveal},
 )

@@ -5,37 +5,17 @@ from tacit.protocols.fss.relu import choose, fan, relu
 from tacit.protocols.fss.sign import sign
 from tacit.protocols.fss.spline import spline
 from tacit.protocols.fss.times import times
-from tacit.secure import hub
-from tacit.secure.linear import product
-from tacit.secure.opening import open_masked
-from tacit.secure.protocol import Protocol, Threat
+from tacit.secure import dealt, hub
+from tacit.secure.protocol import Protocol
 
 __all__ = ["PROTOCOL"]
 
 PROTOCOL = Protocol(
     name="fss",
     parties=2,
-    threat=Threat(
-        statement=(
-            "Inputs are hidden from the server, weights from the client, and both from the dealer, as long as every "
-            "party follows the protocol."
-        ),
-        hides=frozenset({"input", "weights", "activations"}),
-        assumes=(
-            "nobody deviates from the protocol; a client that does can extract weights with few queries.",
-            "the dealer colludes with neither party: with the client it would give the weights, with the server the "
-            "inputs.",
-        ),
-    ),
+    threat=dealt.THREAT,
     kernels={
-        "mask": hub.mask,
-        "remask": hub.remask,
-        "product": product,
-        "offset": hub.offset,
-        "plus": hub.plus,
-        "local": hub.local,
-        "scaled": hub.scaled,
-        "open": open_masked,
+        **dealt.WORDS,
         "relu": relu,
         "fan": fan,
         "sign": sign,
@@ -46,6 +26,5 @@ PROTOCOL = Protocol(
         "ranks": ranks,
         "labels": labels_of,
         "times": times,
-        "reveal": hub.reveal,
     },
 )

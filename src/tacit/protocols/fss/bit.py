@@ -19,9 +19,8 @@ from tacit.corr.demand import Demand
 from tacit.protocols.fss.sign import sign
 from tacit.ring import bits
 from tacit.secure import labels
-from tacit.secure.cost import Cost
 from tacit.secure.hub import mask
-from tacit.secure.kernel import kernel
+from tacit.secure.kernel import correlated
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
@@ -79,25 +78,12 @@ def _bits(s: Session, hidden: Wire) -> BitWords:
     return BitWords(s.step.site, hidden.count, _ring(s))
 
 
-def _dealing(s: Session, hidden: Wire) -> Cost:
-    return Cost.dealt([_bits(s, hidden)])
-
-
 def _number_out(s: Session, hidden: Wire) -> Wire:
     _needs_hidden(hidden, 1)
     return Wire(hidden.shape[1:], _ring(s), Fraction(1), "raw")
 
 
-def _number_deal(s: Session, hidden: Share) -> Share:
-    s.demand(_bits(s, hidden.wire), hidden.require())
-    return Share(_number_out(s, hidden.wire))
-
-
-def _number_prime(s: Session, hidden: Share) -> Share:
-    return Share(_number_out(s, hidden.wire))
-
-
-@kernel("number", out=_number_out, cost=_dealing, deal=_number_deal, prime=_number_prime)
+@correlated("number", out=_number_out, demand=_bits)
 def number(s: Session, hidden: Share) -> Share:
     """d as 0 or 1, of shape [*] for masked bits of [1, *]."""
     wire = _number_out(s, hidden.wire)
@@ -112,16 +98,7 @@ def _tally_out(s: Session, hidden: Wire) -> Wire:
     return Wire((*hidden.shape[1:-1], count), _ring(s), Fraction(1), "raw")
 
 
-def _tally_deal(s: Session, hidden: Share) -> Share:
-    s.demand(_bits(s, hidden.wire), hidden.require())
-    return Share(_tally_out(s, hidden.wire))
-
-
-def _tally_prime(s: Session, hidden: Share) -> Share:
-    return Share(_tally_out(s, hidden.wire))
-
-
-@kernel("tally", out=_tally_out, cost=_dealing, deal=_tally_deal, prime=_tally_prime)
+@correlated("tally", out=_tally_out, demand=_bits)
 def tally(s: Session, hidden: Share) -> Share:
     """The rank of each of n values, 0 for the largest and the first of equals before the others, from the masked
     [x_i >= x_j] of all pairs i < j in lexicographic order, [1, *, n (n - 1) / 2]; gives [*, n].
@@ -144,16 +121,7 @@ def _pick_out(s: Session, hidden: Wire) -> Wire:
     return Wire((*hidden.shape[2:-1], hidden.shape[1]), _ring(s), Fraction(1), "raw")
 
 
-def _pick_deal(s: Session, hidden: Share) -> Share:
-    s.demand(_bits(s, hidden.wire), hidden.require())
-    return Share(_pick_out(s, hidden.wire))
-
-
-def _pick_prime(s: Session, hidden: Share) -> Share:
-    return Share(_pick_out(s, hidden.wire))
-
-
-@kernel("pick", out=_pick_out, cost=_dealing, deal=_pick_deal, prime=_pick_prime)
+@correlated("pick", out=_pick_out, demand=_bits)
 def pick(s: Session, hidden: Share) -> Share:
     """The index of the value of rank 0, 1, ... k - 1, from the masked [rank_i >= t], t = 1 ... k, [1, k, *, n]; gives
     [*, k].
@@ -175,20 +143,7 @@ def _both_words(s: Session, hidden: Wire) -> BitWords:
     return BitWords(s.step.site, hidden.count // 2, _ring(s), 3)
 
 
-def _both_cost(s: Session, hidden: Wire) -> Cost:
-    return Cost.dealt([_both_words(s, hidden)])
-
-
-def _both_deal(s: Session, hidden: Share) -> Share:
-    s.demand(_both_words(s, hidden.wire), hidden.require())
-    return Share(_both_out(s, hidden.wire))
-
-
-def _both_prime(s: Session, hidden: Share) -> Share:
-    return Share(_both_out(s, hidden.wire))
-
-
-@kernel("both", out=_both_out, cost=_both_cost, deal=_both_deal, prime=_both_prime)
+@correlated("both", out=_both_out, demand=_both_words)
 def both(s: Session, hidden: Share) -> Share:
     """e and d·e of masked bits d and e, stacked: [2, *] for [2, *]."""
     wire = _both_out(s, hidden.wire)

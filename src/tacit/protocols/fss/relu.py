@@ -29,7 +29,7 @@ from tacit.ring import bits, native
 from tacit.secure import labels
 from tacit.secure.cost import Cost
 from tacit.secure.hub import mask
-from tacit.secure.kernel import kernel
+from tacit.secure.kernel import correlated, kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
@@ -55,7 +55,7 @@ class SelectWords(Demand):
         return (self.count * _WORDS * self.out + 7) // 8 if rank == SERVER else 0
 
     def ideal(self, seeds: Seeds, rank: int, *given: Words, threads: int = 1) -> NDArray[np.uint8] | Words:
-        mask_value, hidden = given[0].reshape(-1), given[1].reshape(-1)
+        mask_value, hidden = given[0].reshape(-1), given[1][0].reshape(-1)
         key, nonce = seeds.of(CLIENT).key, (labels.SELECT << 32) | self.site
         packed = bits.pack(hidden, 1, threads=threads)
         return native.relu_deal(mask_value, self.ring, self.shift, self.out, packed, key, nonce, threads=threads)
@@ -67,29 +67,16 @@ def _out(s: Session, opened: Wire, hidden: Wire) -> Wire:
     return Wire(opened.shape, int(s.step.attrs["ring"]), Fraction(s.step.attrs["scale"]), "raw")
 
 
-def _demand(s: Session, opened: Wire) -> SelectWords:
+def _demand(s: Session, opened: Wire, hidden: Wire) -> SelectWords:
     return SelectWords(s.step.site, opened.count, opened.ring, int(s.step.attrs["shift"]), int(s.step.attrs["ring"]))
 
 
-def _cost(s: Session, opened: Wire, hidden: Wire) -> Cost:
-    return Cost.dealt([_demand(s, opened)])
-
-
-def _deal(s: Session, opened: Share, hidden: Share) -> Share:
-    s.demand(_demand(s, opened.wire), opened.require(), hidden.require()[0])
-    return Share(_out(s, opened.wire, hidden.wire))
-
-
-def _prime(s: Session, opened: Share, hidden: Share) -> Share:
-    return Share(_out(s, opened.wire, hidden.wire))
-
-
-@kernel("select", out=_out, cost=_cost, deal=_deal, prime=_prime)
+@correlated("select", out=_out, demand=_demand)
 def select(s: Session, opened: Share, hidden: Share) -> Share:
     """y >> p, times one slope where y >= 0 and the other elsewhere: additive parts mod 2^64 of both parties, without a
     preset. No message.
     """
-    wire, demand = _out(s, opened.wire, hidden.wire), _demand(s, opened.wire)
+    wire, demand = _out(s, opened.wire, hidden.wire), _demand(s, opened.wire, hidden.wire)
     picked = bits.pack(hidden.require()[0], 1, threads=s.threads)
     below, above = _slopes(s)
     args = (opened.require().reshape(-1), demand.ring, demand.shift, picked)
@@ -143,11 +130,7 @@ def _fan_deal(s: Session, opened: Share) -> Share:
     return Share(wire, np.ascontiguousarray(np.broadcast_to(opened.require(), wire.shape)))
 
 
-def _fan_prime(s: Session, opened: Share) -> Share:
-    return Share(_fan_out(s, opened.wire))
-
-
-@kernel("fan", out=_fan_out, cost=_fan_cost, deal=_fan_deal, prime=_fan_prime)
+@kernel("fan", out=_fan_out, cost=_fan_cost, deal=_fan_deal)
 def fan(s: Session, opened: Share) -> Share:
     """The opened values of y - t for the step's public knots t (integers), stacked: one opening serves them all, since
     only what is computed from them is masked anew. No message.

@@ -165,10 +165,6 @@ def _deal(s: Session, opened: Share) -> Share:
     return Share(wire, hidden)
 
 
-def _prime(s: Session, opened: Share) -> Share:
-    return Share(_out(s, opened.wire))
-
-
 def _test(s: Session, keys: SignKeys, opened: Words) -> Words:
     """This party's shares of one masked bit an element."""
     roots, share = keys.domains
@@ -185,7 +181,7 @@ def _test(s: Session, keys: SignKeys, opened: Words) -> Words:
     return mine
 
 
-@kernel("sign", out=_out, cost=_cost, deal=_deal, prime=_prime)
+@kernel("sign", out=_out, cost=_cost, deal=_deal)
 def sign(s: Session, opened: Share) -> Share:
     """d' = [y >= 0] ^ r_d at both parties, as words of 0 or 1 of shape [1 or 2, *opened]: one message each way.
 

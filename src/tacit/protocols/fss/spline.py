@@ -33,7 +33,7 @@ from tacit.ring.native import Bytes
 from tacit.secure import labels
 from tacit.secure.cost import Cost, Message
 from tacit.secure.hub import mask
-from tacit.secure.kernel import kernel
+from tacit.secure.kernel import correlated, kernel
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
@@ -130,11 +130,7 @@ def _sides_deal(s: Session, opened: Share) -> Share:
     return Share(wire, hidden)
 
 
-def _sides_prime(s: Session, opened: Share) -> Share:
-    return Share(_sides_out(s, opened.wire))
-
-
-@kernel("sides", out=_sides_out, cost=_sides_cost, deal=_sides_deal, prime=_sides_prime)
+@kernel("sides", out=_sides_out, cost=_sides_cost, deal=_sides_deal)
 def sides(s: Session, opened: Share) -> Share:
     """d'_i = [u >= t_i] ^ r_i for every knot at both parties, words of 0 or 1, [n, *opened]: one message each way."""
     wire, keys = _sides_out(s, opened.wire), _keys(s, opened.wire)
@@ -160,7 +156,7 @@ def _out(s: Session, opened: Wire, hidden: Wire) -> Wire:
     return Wire(opened.shape, int(s.step.attrs["ring"]), Fraction(s.step.attrs["scale"]), "raw")
 
 
-def _demand(s: Session, opened: Wire) -> SplineWords:
+def _demand(s: Session, opened: Wire, hidden: Wire) -> SplineWords:
     attrs = s.step.attrs
     sizes = (int(attrs["degree"]), len(attrs["knots"]), int(attrs["width"]))
     return SplineWords(s.step.site, opened.count, opened.ring, int(attrs["shift"]), *sizes)
@@ -168,22 +164,13 @@ def _demand(s: Session, opened: Wire) -> SplineWords:
 
 def _cost(s: Session, opened: Wire, hidden: Wire) -> Cost:
     failure = opened.count * 2.0 ** (float(s.step.attrs["value_bits"]) - 8 * int(s.step.attrs["width"]))
-    return Cost.dealt([_demand(s, opened)]) + Cost(failure=failure)
+    return Cost.dealt([_demand(s, opened, hidden)]) + Cost(failure=failure)
 
 
-def _deal(s: Session, opened: Share, hidden: Share) -> Share:
-    s.demand(_demand(s, opened.wire), opened.require(), hidden.require())
-    return Share(_out(s, opened.wire, hidden.wire))
-
-
-def _prime(s: Session, opened: Share, hidden: Share) -> Share:
-    return Share(_out(s, opened.wire, hidden.wire))
-
-
-@kernel("pieces", out=_out, cost=_cost, deal=_deal, prime=_prime)
+@correlated("pieces", out=_out, demand=_demand, cost=_cost)
 def evaluate(s: Session, opened: Share, hidden: Share) -> Share:
     """P(u) >> T: additive parts mod 2^64 of both parties, without a preset. No message."""
-    wire, demand = _out(s, opened.wire, hidden.wire), _demand(s, opened.wire)
+    wire, demand = _out(s, opened.wire, hidden.wire), _demand(s, opened.wire, hidden.wire)
     coeffs = np.array([int(c) % (1 << 64) for c in s.step.attrs["coeffs"]], np.uint64).reshape(-1, demand.degree + 1)
     bits = _rows(hidden.require().reshape(demand.knots, demand.count))
     trunc = int(s.step.attrs["trunc"])

@@ -29,7 +29,7 @@ from tacit.ring import bits, native
 from tacit.secure import labels
 from tacit.secure.cost import Cost
 from tacit.secure.hub import mask
-from tacit.secure.kernel import kernel
+from tacit.secure.kernel import correlated
 from tacit.secure.multiply import macs, multiply, out_shape
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
@@ -75,16 +75,7 @@ def _cost(s: Session, x: Wire, y: Wire) -> Cost:
     return Cost.dealt([_demand(s, x, y)]) + Cost(macs=work, client_macs=work, evaluations=_out(s, x, y).count)
 
 
-def _deal(s: Session, x: Share, y: Share) -> Share:
-    s.demand(_demand(s, x.wire, y.wire), x.require(), y.require())
-    return Share(_out(s, x.wire, y.wire))
-
-
-def _prime(s: Session, x: Share, y: Share) -> Share:
-    return Share(_out(s, x.wire, y.wire))
-
-
-@kernel("cross", out=_out, cost=_cost, deal=_deal, prime=_prime)
+@correlated("cross", out=_out, demand=_demand, cost=_cost)
 def cross(s: Session, x: Share, y: Share) -> Share:
     """x·y from the opened values of both: additive parts mod 2^k of both parties, without a preset. No message."""
     wire, demand, op, ring = _out(s, x.wire, y.wire), _demand(s, x.wire, y.wire), s.step.op, x.wire.ring

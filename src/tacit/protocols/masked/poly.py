@@ -30,7 +30,7 @@ from tacit.ring import native
 from tacit.secure import labels
 from tacit.secure.cost import Cost
 from tacit.secure.hub import mask
-from tacit.secure.kernel import kernel
+from tacit.secure.kernel import correlated
 from tacit.secure.session import Session
 from tacit.secure.share import CLIENT, SERVER, Share, Wire, Words
 
@@ -78,22 +78,13 @@ def _cost(s: Session, opened: Wire) -> Cost:
     return Cost.dealt([_demand(s, opened)]) + Cost(evaluations=opened.count, failure=failure)
 
 
-def _deal(s: Session, opened: Share) -> Share:
-    s.demand(_demand(s, opened.wire), opened.require())
-    return Share(_out(s, opened.wire))
-
-
-def _prime(s: Session, opened: Share) -> Share:
-    return Share(_out(s, opened.wire))
-
-
 def _words(coeffs: list[str]) -> Words:
     """128-bit two's complement coefficients as (low, high) words."""
     values = [int(c) % (1 << 128) for c in coeffs]
     return np.array([[v & WORD, v >> 64] for v in values], np.uint64)
 
 
-@kernel("evaluate", out=_out, cost=_cost, deal=_deal, prime=_prime)
+@correlated("evaluate", out=_out, demand=_demand, cost=_cost)
 def evaluate(s: Session, opened: Share) -> Share:
     """The step's polynomial at C, truncated: additive parts mod 2^64 of both parties, without a preset."""
     wire, attrs, demand = _out(s, opened.wire), s.step.attrs, _demand(s, opened.wire)
