@@ -4,7 +4,8 @@
 // A key of m bits hides alpha and gives XOR shares of [i = alpha] for every i; the share of [x < alpha] is the parity of
 // those with i > x. It needs the path to x alone: the control bit of a node is a share of "alpha lies below", so where x
 // turns left, the parent's bit plus the kept child's is that of the whole subtree on the right (Gupta et al., SIGMA, PoPETs
-// 2024). The last seven bits are one block of 128 leaves.
+// 2024). The last seven bits are one block of 128 leaves. That is a distributed comparison function whose values are
+// bits, at half the work of the construction that carries value words down the tree, and with smaller keys.
 //
 // Nodes are 16-byte blocks whose lowest bit is the control bit and whose other 127 are the seed s, with lowest bit zero.
 // The children of s are AES_K(s) ^ s under public keys K_left and K_right, its leaves AES_K(s) ^ s under K_leaf; the
