@@ -6,6 +6,7 @@
     │   └── InvalidFile      a file is truncated, altered or not ours
     ├── NotPermitted         the policy of this side does not accept what is asked
     ├── Mismatch             two parties disagree; names the field and both sides
+    ├── RangeNotCertified    a model's polynomials leave their range, or its certificate is another model's
     ├── TrainingDiverged     a loss or gradient is not a finite number; nothing was saved of that step
     ├── Exhausted            no offline material is left for this plan and peer
     ├── StoreError           the material store cannot do what is asked; nothing was lost
@@ -40,6 +41,7 @@ __all__ = [
     "PeerError",
     "PeerRefused",
     "QuotaExceeded",
+    "RangeNotCertified",
     "Refusal",
     "Refused",
     "RolledBack",
@@ -94,6 +96,10 @@ class Mismatch(TacitError):
     def __init__(self, side: str, field: str, ours: object, theirs: object) -> None:
         self.side, self.field, self.ours, self.theirs = side, field, ours, theirs
         super().__init__(f"the {side} has a different {field}: {theirs!s} there, {ours!s} here")
+
+
+class RangeNotCertified(TacitError):
+    """Polynomials of a model see inputs beyond their range, or the certificate is of another model's weights."""
 
 
 class TrainingDiverged(TacitError):

@@ -1,8 +1,11 @@
 """Co-design: training that makes a network cheap to run privately. Needs the extra `train` (PyTorch).
 
 data = codesign.load_data("procedural10", size=16, examples=5000)     # or cifar10, a folder of images ...
-outcome = codesign.train(model, data, codesign.Recipe(epochs=20, lr=0.05), folder="runs/relu")
-print(outcome.test.top1)
+recipe = codesign.Recipe(epochs=20, lr=0.05)
+outcome = codesign.train(model, data, recipe, folder="runs/relu")
+tuned = codesign.fine_tune(outcome.model, data, codesign.short(recipe))      # polynomials in place of activations
+tuned.certificate.require()                                                  # no input is out of their range
+codesign.export(tuned.model, tuned.certificate, "net.tacit", data)           # the owner's plan
 """
 
 from __future__ import annotations
@@ -19,28 +22,44 @@ if TYPE_CHECKING:
     from tacit.codesign.conversion import Conversion, convert
     from tacit.codesign.data import load as load_data
     from tacit.codesign.data.sets import Data
+    from tacit.codesign.finetune import FineTuning, Tuned, fine_tune, fold, naive, short
+    from tacit.codesign.pillar import RangePenalty, train_pillar
+    from tacit.codesign.ranges import Certificate, certify, export
+    from tacit.codesign.repeats import repeat
     from tacit.codesign.training.evaluate import Scores, evaluate
     from tacit.codesign.training.loop import Outcome, train
     from tacit.codesign.training.objective import CrossEntropy, Objective
     from tacit.codesign.training.recipe import Recipe
 
 __all__ = [
+    "Certificate",
     "Conversion",
     "CrossEntropy",
     "Data",
+    "FineTuning",
     "Objective",
     "Outcome",
     "PolyAct",
     "Polynomial",
+    "RangePenalty",
     "Recipe",
     "Scores",
     "StochasticReLU",
+    "Tuned",
+    "certify",
     "convert",
     "evaluate",
+    "export",
+    "fine_tune",
     "fit",
+    "fold",
     "load_data",
+    "naive",
+    "repeat",
+    "short",
     "stochastic",
     "train",
+    "train_pillar",
 ]
 
 _WHERE = {
@@ -60,6 +79,18 @@ _WHERE = {
     "evaluate": ("training.evaluate", "evaluate"),
     "load_data": ("data", "load"),
     "train": ("training.loop", "train"),
+    "Certificate": ("ranges", "Certificate"),
+    "FineTuning": ("finetune", "FineTuning"),
+    "RangePenalty": ("pillar", "RangePenalty"),
+    "Tuned": ("finetune", "Tuned"),
+    "certify": ("ranges", "certify"),
+    "export": ("ranges", "export"),
+    "fine_tune": ("finetune", "fine_tune"),
+    "fold": ("finetune", "fold"),
+    "naive": ("finetune", "naive"),
+    "repeat": ("repeats", "repeat"),
+    "short": ("finetune", "short"),
+    "train_pillar": ("pillar", "train_pillar"),
 }
 
 

@@ -67,7 +67,11 @@ class Subsample(nn.Module):
 
 
 class ImageResNet(nn.Module):
-    """(N, 3, side, side) to logits (N, classes), with projection shortcuts; names are torchvision's."""
+    """(N, 3, side, side) to logits (N, classes), with projection shortcuts; names are torchvision's.
+
+    `width` are the channels of the first stage. With a `small_stem` the net begins with a 3x3 convolution and no pool,
+    as is usual for images of 32x32 pixels and less.
+    """
 
     def __init__(
         self,
@@ -75,10 +79,13 @@ class ImageResNet(nn.Module):
         counts: tuple[int, ...],
         classes: int = 1000,
         width: int = 64,
+        *,
+        small_stem: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
-        self.relu, self.maxpool = nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        self.conv1 = _conv3(3, width) if small_stem else nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1, self.relu = nn.BatchNorm2d(width), nn.ReLU()
+        self.maxpool = nn.Identity() if small_stem else nn.MaxPool2d(3, 2, 1)
         inputs = width
         for stage, count in enumerate(counts):
             layers = []

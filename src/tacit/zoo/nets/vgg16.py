@@ -12,27 +12,40 @@ __all__ = ["NET", "VGG16"]
 
 
 class VGG16(nn.Module):
-    """(N, 3, side, side), side a multiple of 32 * `grid`, to logits (N, classes); names are torchvision's.
+    """(N, 3, side, side), side a multiple of 2^pools * `grid`, to logits (N, classes); names are torchvision's.
 
-    `width` scales the channels; `grid` is the side of the image that the linear layers see, `hidden` their width.
+    `width` scales the channels; `grid` is the side of the image that the linear layers see, `hidden` their width. The
+    last of five `pools` are left out for small images. With `norm` there is a batch norm before every activation.
     """
 
-    def __init__(self, classes: int = 1000, width: float = 1.0, grid: int = 7, hidden: int = 4096) -> None:
+    def __init__(
+        self,
+        classes: int = 1000,
+        width: float = 1.0,
+        grid: int = 7,
+        hidden: int = 4096,
+        *,
+        norm: bool = False,
+        pools: int = 5,
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
-        for stage, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
-            outputs = int(width * stage)
+        for stage, (channels, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
+            outputs = int(width * channels)
             for _ in range(count):
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+                normed = [nn.BatchNorm2d(outputs)] if norm else []
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), *normed, nn.ReLU()]
                 inputs = outputs
-            layers.append(nn.MaxPool2d(2))
+            layers += [nn.MaxPool2d(2)] if stage < pools else []
         self.features = nn.Sequential(*layers)
         self.avgpool, self.flatten = nn.AdaptiveAvgPool2d(grid), nn.Flatten()
-        self.classifier = nn.Sequential(
-            *(nn.Linear(inputs * grid**2, hidden), nn.ReLU(), nn.Dropout()),
-            *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(), nn.Linear(hidden, classes)),
-        )
+        dense: list[nn.Module] = []
+        for width_in in (inputs * grid**2, hidden):
+            normed = [nn.BatchNorm1d(hidden)] if norm else []
+            dense += [nn.Linear(width_in, hidden), *normed, nn.ReLU(), nn.Dropout(dropout)]
+        self.classifier = nn.Sequential(*dense, nn.Linear(hidden, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits."""
