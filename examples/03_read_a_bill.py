@@ -23,7 +23,7 @@ BATCH = 10
 work = Path(tempfile.mkdtemp(prefix="tacit-"))
 table = digits.load()
 calibration = torch.tensor(digits.preprocess(table.calibration_images), dtype=torch.float32).split(BATCH)
-images = digits.preprocess(table.test_images[:50])
+images = digits.preprocess(table.test_images[:20])
 
 
 # %% [markdown]
@@ -56,7 +56,7 @@ print("\nmost material:", ", ".join(f"{row.node} {sum(row.stored) / 1e6:.1f} MB"
 #
 # ## Turn the knobs
 #
-# For each: the bill, and on fifty test images the error of the logits (root mean square, over that of the logits) and
+# For each: the bill, and on twenty test images the error of the logits (root mean square, over that of the logits) and
 # how many answers changed. `load_model` reads a model once for many compilations; `tacit.compile` takes what it gives
 # in place of the model.
 

@@ -62,8 +62,8 @@ def test_tables_of_a_large_model_fit(cli: Cli, tmp_path: Path) -> None:
         helper.make_node("Conv", ["a", "w2"], ["y"]),
     ]
     weights = {"w1": np.ones((64, 3, 3, 3)), "w2": np.ones((1, 64, 1, 1)) / 1024}
-    path = save_onnx(tmp_path / "m.onnx", nodes, weights, [1, 3, 128, 128], [1, 1, 128, 128])
-    np.save(tmp_path / "x.npy", np.ones((1, 3, 128, 128)))
+    path = save_onnx(tmp_path / "m.onnx", nodes, weights, [1, 3, 64, 64], [1, 1, 64, 64])
+    np.save(tmp_path / "x.npy", np.ones((1, 3, 64, 64)))
     owner = tmp_path / "n.tacit"
     compiled = cli("compile", path, "--example", tmp_path / "x.npy", "-o", owner, "--ring", 64)
     assert compiled.exit_code == 0, compiled.stderr

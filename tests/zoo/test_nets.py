@@ -26,7 +26,7 @@ from tacit.front.onnx import from_onnx
 from tacit.ir.graph import Graph, Node
 from tacit.plan.bill import Bill
 from tacit.plan.compile import plan_graph
-from tacit.plan.measure import Reading
+from tacit.plan.measure import Reading, noise
 from tacit.plan.place import place
 from tacit.plan.policy import Policy
 from tacit.run.simulate import simulate
@@ -35,7 +35,8 @@ from tacit.zoo.bills import POLICY, expected
 from tacit.zoo.net import Size
 
 Floats = NDArray[np.float64]
-#: Their small relative is that of resnet32.
+#: Their small relative is that of resnet32; what is theirs alone is tested by `test_the_net_is_the_billed_one`, and at
+#: published size.
 ALIKE = ("resnet44", "resnet110", "resnet404")
 DISTINCT = [name for name in zoo.names() if name not in ALIKE]
 #: Nets whose small relatives go through every test by default.
@@ -122,6 +123,20 @@ def sizes(quick: Sequence[str], published: Sequence[str]) -> list[Any]:
 LONG = pytest.mark.timeout(1200)
 
 
+@pytest.mark.parametrize("name", zoo.names())
+def test_the_net_is_the_billed_one(name: str) -> None:
+    """Published inputs and parameters are those of the expected bill; a CIFAR net has as many layers as its name says."""
+    size = zoo.load(name).published
+    with torch.device("meta"):  # no memory for weights
+        model = size.build().eval()
+        model(*(torch.empty(shape) for shape in size.shapes))
+    assert size.shapes == expected()[name].inputs
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected()[name].parameters
+    if name in (*ALIKE, "resnet32"):
+        weighted = [layer for layer in model.modules() if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear))]
+        assert len(weighted) == int(name.removeprefix("resnet"))
+
+
 @pytest.mark.parametrize(("name", "published"), sizes(DISTINCT, zoo.names()))
 def test_integers_agree_with_float32(name: str, published: bool) -> None:
     """At 16 bits: nRMSE of the outputs at most 1e-3, and the same labels."""
@@ -143,13 +158,18 @@ def test_a_thousand_inputs_agree(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "published"), sizes(QUICK, SIMULATED))
 def test_private_agrees_with_integers(name: str, published: bool) -> None:
-    """One private inference through all parties: labels and values of the integers, for exactly what is billed."""
+    """One private inference through all parties: labels and values of the integers, within the bound that a plan
+    states, for exactly what is billed.
+    """
     case = fresh(name, published)
     plan = plan_graph(case.graph, case.policy, case.bounds, case.seen, "made")
     (x,) = each(case.size.inputs(1))
     run = simulate(plan, *x, threads=2)
-    reading = case.reading()
-    agree(run.outputs, reading.outputs(x))
+    integers = case.reading().outputs(x)
+    agree(run.outputs, integers)
+    for got, wanted, bound in zip(run.outputs, integers, noise(plan, each(case.size.inputs(2, seed=21))), strict=True):
+        assert bound is not None
+        assert np.abs(got - wanted).max() <= bound
     _billed(plan.bill(), run.stored)
 
 

@@ -10,6 +10,9 @@ from tacit.zoo.net import Net, Size
 
 __all__ = ["NET", "MobileNetV1"]
 
+#: Channels and stride of each separable convolution: the paper's table 1.
+_STAGES = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
+
 
 def _normed(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
@@ -17,11 +20,12 @@ def _normed(inputs: int, outputs: int, size: int, stride: int = 1, groups: int =
 
 
 class MobileNetV1(nn.Module):
-    """(N, 3, side, side) to logits (N, classes); `width` is the paper's multiplier of channels."""
+    """(N, 3, side, side) to logits (N, classes); `width` is the paper's multiplier of channels, `stages` its table 1:
+    channels and stride.
+    """
 
-    def __init__(self, classes: int = 1000, width: float = 1.0) -> None:
+    def __init__(self, classes: int = 1000, width: float = 1.0, stages: tuple[tuple[int, int], ...] = _STAGES) -> None:
         super().__init__()
-        stages = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
         inputs = int(width * 32)
         blocks = [nn.Sequential(*_normed(3, inputs, 3, 2))]
         for channels, stride in stages:
@@ -38,5 +42,5 @@ class MobileNetV1(nn.Module):
 
 NET = Net(
     published=Size(MobileNetV1, ((1, 3, 224, 224),)),
-    small=Size(partial(MobileNetV1, classes=10, width=0.125), ((1, 3, 32, 32),)),
+    small=Size(partial(MobileNetV1, classes=10, width=0.125, stages=((64, 1), (128, 2), (128, 1))), ((1, 3, 32, 32),)),
 )

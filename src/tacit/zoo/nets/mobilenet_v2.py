@@ -10,7 +10,7 @@ from tacit.zoo.net import Net, Size
 
 __all__ = ["NET", "InvertedResidual", "MobileNetV2"]
 
-#: Expansion, channels, blocks and first stride of each stage: the paper's table 2.
+#: The paper's table 2.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
@@ -36,13 +36,17 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """(N, 3, side, side) to logits (N, classes); `width` scales channels; names are torchvision's."""
+    """(N, 3, side, side) to logits (N, classes); `width` scales channels; `stages` as the paper's table 2 has them:
+    expansion, channels, blocks and first stride. Names are torchvision's.
+    """
 
-    def __init__(self, classes: int = 1000, width: float = 1.0) -> None:
+    def __init__(
+        self, classes: int = 1000, width: float = 1.0, stages: tuple[tuple[int, int, int, int], ...] = _STAGES
+    ) -> None:
         super().__init__()
         inputs, last = int(width * 32), int(width * 1280)
         layers: list[nn.Module] = [_normed(3, inputs, 3, 2)]
-        for expansion, channels, count, stride in _STAGES:
+        for expansion, channels, count, stride in stages:
             for number in range(count):
                 outputs = int(width * channels)
                 layers.append(InvertedResidual(inputs, outputs, 1 if number else stride, expansion))
@@ -58,5 +62,5 @@ class MobileNetV2(nn.Module):
 
 NET = Net(
     published=Size(MobileNetV2, ((1, 3, 224, 224),)),
-    small=Size(partial(MobileNetV2, classes=10, width=0.125), ((1, 3, 32, 32),)),
+    small=Size(partial(MobileNetV2, classes=10, width=0.125, stages=((1, 16, 1, 1), (6, 24, 2, 2))), ((1, 3, 32, 32),)),
 )
