@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tacit.corr.bundle import Seeds
 from tacit.front.clear import run_clear
 from tacit.plan.plan import Plan
+from tacit.ring.prg import Seed
 from tacit.run.simulate import simulate
 from tacit.testing.graphs import QUARTIC, Sketch, nrmse, plan_for, policy_for
 from tacit.testing.protocols import check_bill, plan_under
@@ -16,6 +18,8 @@ from tacit.testing.protocols import check_bill, plan_under
 #: Even and odd, below and above the words of 32 bits.
 RINGS = (20, 27, 32, 40, 51, 64)
 Draw = Callable[[Sketch], list[str]]
+#: The same coins each time, so that a bound is kept or not, whatever the day.
+SEEDS = Seeds(Seed(bytes([1] * 16)), Seed(bytes([2] * 16)))
 #: nRMSE against the clear reading by ring: the narrow ones leave fewer fraction bits (tacit.testing.graphs.BITS).
 BOUND = {0: 1e-3, 64: 1e-3, 51: 5e-3, 44: 2e-3, 40: 5e-3, 32: 2e-2, 27: 2e-1, 20: 1.0}
 
@@ -170,7 +174,7 @@ def test_private_equals_clear(draw: Draw, ring: int) -> None:
     graph, xs = sketch.graph(*outputs), sketch.values()
     for protocol in ("masked", "clear"):
         plan = plan_under(protocol, graph, xs, ring)
-        result = simulate(plan, *xs)
+        result = simulate(plan, *xs, seeds=SEEDS)
         check_bill(plan, result)
         assert nrmse(result.outputs, run_clear(graph, *xs)) < BOUND[ring], protocol
 
@@ -184,7 +188,7 @@ def test_every_degree(degree: int, ring: int) -> None:
     xs = sketch.values()
     for protocol in ("masked", "clear"):
         plan = plan_under(protocol, graph, xs, ring)
-        assert nrmse(simulate(plan, *xs).outputs, run_clear(graph, *xs)) < BOUND[ring]
+        assert nrmse(simulate(plan, *xs, seeds=SEEDS).outputs, run_clear(graph, *xs)) < BOUND[ring]
 
 
 def planned(draw: Draw, ring: int = 0) -> Plan:
@@ -227,7 +231,7 @@ def test_a_narrow_ring_forces_truncation_once() -> None:
     assert narrow["poly"] == narrow["open"] > 0
     sketch, outputs = drawn(truncating)
     graph, xs = sketch.graph(*outputs), sketch.values()
-    result = simulate(planned(truncating, 32), *xs)
+    result = simulate(planned(truncating, 32), *xs, seeds=SEEDS)
     assert nrmse(result.outputs, run_clear(graph, *xs)) < BOUND[32]
 
 

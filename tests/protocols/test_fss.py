@@ -40,7 +40,8 @@ def test_a_residual_net(ring: int) -> None:
     plan = plan_for(graph, policy_for("dealer", ring), xs)
     assert {step.protocol for step in plan.steps if step.op == "relu"} == {"fss"}
     bound = 2e-2 if ring == 32 else 1e-3
-    assert nrmse(simulate(plan, *xs).outputs, run_clear(graph, *xs)) < bound
+    seeds = Seeds(Seed(bytes([5] * 16)), Seed(bytes([6] * 16)))  # the same coins each time
+    assert nrmse(simulate(plan, *xs, seeds=seeds).outputs, run_clear(graph, *xs)) < bound
 
 
 def test_truncation_is_a_coin_whose_odds_are_the_fraction() -> None:
