@@ -45,7 +45,13 @@ def scripts() -> list[Path]:
     return [script for script in TUTORIALS if script.with_suffix(".ipynb") not in NOTEBOOKS]
 
 
-@pytest.mark.parametrize("script", scripts(), ids=lambda path: path.stem)
+def marked() -> list[object]:
+    """The scripts, those that compile a dozen models slow: what they show, the tests of plans and commands run too."""
+    slow = {script: (pytest.mark.slow,) for script in scripts() if script.stem == "03_read_a_bill"}
+    return [pytest.param(script, id=script.stem, marks=slow.get(script, ())) for script in scripts()]
+
+
+@pytest.mark.parametrize("script", marked())
 def test_tutorial_runs(script: Path, tmp_path: Path) -> None:
     assert play(script, tmp_path)
 
