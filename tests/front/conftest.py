@@ -13,9 +13,13 @@ import pytest
 import torch
 
 from tacit.front.clear import run_clear
+from tacit.front.compile import compile_model
 from tacit.front.onnx import from_onnx
-from tacit.front.torch import from_torch
+from tacit.front.torch import from_exported, from_torch
 from tacit.ir import Graph
+from tacit.plan.policy import Policy
+from tacit.run.simulate import simulate
+from tacit.testing.graphs import nrmse
 
 
 class Fn(torch.nn.Module):
@@ -71,5 +75,59 @@ def parity() -> Callable[..., Graph]:
                 read = from_onnx(onnx.load_from_string(file.getvalue()), batch=len(inputs[0]))
                 _compare(read, arrays, expected, atol, f"ONNX {opset}")
         return graph
+
+    return check
+
+
+def _made(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """A net of made weights whose norms have learnt something."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = build().eval().requires_grad_(False)
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 1.5)
+            elif isinstance(module, torch.nn.LayerNorm | torch.nn.GroupNorm):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.2)
+    return model
+
+
+@pytest.fixture(scope="session")
+def imported() -> Callable[..., None]:
+    """check(build, *inputs): the net by torch.export computes what torch does."""
+
+    def check(build: Any, *inputs: torch.Tensor) -> None:
+        model = _made(build)
+        _compare(from_torch(model, inputs), [x.numpy() for x in inputs], _flat(model(*inputs)), 3e-5, "torch.export")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def everywhere() -> Callable[..., None]:
+    """check(build, *inputs): the net by torch.export's core operations and by ONNX computes what torch does, and it
+    runs privately, near that, with ranges calibrated on the inputs.
+    """
+
+    def check(build: Any, *inputs: torch.Tensor) -> None:
+        model, arrays = _made(build), [x.numpy() for x in inputs]
+        fast = torch.backends.mha.get_fastpath_enabled()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            core = from_exported(torch.export.export(model, inputs).run_decompositions())
+            file = io.BytesIO()
+            torch.backends.mha.set_fastpath_enabled(False)  # an operation of torch's own that its exporter lacks
+            try:
+                torch.onnx.export(model, inputs, file, opset_version=17, dynamo=False)
+            finally:
+                torch.backends.mha.set_fastpath_enabled(fast)
+        read = from_onnx(onnx.load_from_string(file.getvalue()), batch=1)
+        expected = _flat(model(*inputs))
+        for way, made in (("core operations", core), ("ONNX", read)):
+            _compare(made, arrays, expected, 3e-5, way)
+        got = simulate(compile_model(read, tuple(arrays), policy=Policy(input_bits=16)), *arrays).outputs
+        assert nrmse(got, [value.numpy() for value in expected]) < 1e-2
 
     return check

@@ -227,14 +227,14 @@ def test_local_functions_are_inlined() -> None:
 
 
 def test_all_problems_at_once() -> None:
-    chain = ["Softsign", "Sin", "Cos", "Tan", "Atan", "Sign", "Shrink", "ThresholdedRelu", "Floor", "LpNormalization"]
+    chain = ["Acos", "Sin", "Cos", "Tan", "Atan", "Sign", "Shrink", "ThresholdedRelu", "Floor", "LpNormalization"]
     nodes = [node(op, f"v{i}", f"v{i + 1}") for i, op in enumerate(chain)]
-    nodes += [node("Hardmax", "v10", "h"), node("ArgMin", "h", "a"), node("Cast", "a", "y", to=1)]
+    nodes += [node("Hardmax", "v10", "h"), node("Round", "h", "a"), node("Cast", "a", "y", to=1)]
     nodes += [node("Equal", "v3,v4", "e"), node("Where", "e,v3,v4", "m")]
     with pytest.raises(Refused) as caught:
         from_onnx(model(nodes, inputs={"v0": IMAGE}, outputs="y m"))
     found = [r.where.rpartition("(")[2].rstrip(")") for r in caught.value.refusals]
-    assert sorted(found) == sorted([*chain, "Hardmax", "ArgMin", "Equal"])
+    assert sorted(found) == sorted([*chain, "Hardmax", "Round", "Equal"])
     assert str(caught.value).startswith("this model cannot be run privately as it is: 13 problems\n")
     assert all(r.advice.endswith(".") for r in caught.value.refusals)
 
@@ -251,7 +251,7 @@ def test_control_flow_is_never() -> None:
 @pytest.mark.parametrize(
     ("nodes", "weights", "message"),
     [
-        ([node("Pow", "x,g")], {"g": np.float32(0.5)}, "exponent is 1/2"),
+        ([node("Pow", "x,g")], {"g": np.float32(0.25)}, "exponent is 1/4"),
         ([node("Cast", "x", "i", to=7), node("Cast", "i", to=1)], {}, "conversion to 7"),
         ([node("Relu", "g", "y")], {"g": numbers(3)}, "does not depend"),
         ([node("Add", "x,g")], {"g": np.float32([np.nan])}, "NaN or infinity"),

@@ -18,6 +18,7 @@ from tacit.front.order import pool_first
 from tacit.ir import Graph, Node
 from tacit.ir.attrs import Shape
 from tacit.ir.onehot import check_classes, lifted
+from tacit.ir.positions import positions
 from tacit.ir.source import Adapter, Constant, OneHot, Step, Unsupported, Value
 
 __all__ = ["OPAQUE", "Builder"]
@@ -55,22 +56,28 @@ class Builder:
 
     def moved(
         self, adapter: Adapter, name: str, source: str, args: Sequence[Any], kwargs: Mapping[str, Any], index: OneHot
-    ) -> tuple[OneHot | Value, ...]:
+    ) -> tuple[OneHot | Value | Unsupported, ...]:
         """A call that moves indices about, as the same of their rows."""
 
         def plain(x: Any) -> Any:
             return Value(x.id, x.shape) if isinstance(x, OneHot) else [*map(plain, x)] if isinstance(x, list) else x
 
-        def move(*given: Any, **options: Any) -> tuple[Value | Step, ...]:
+        def move(*given: Any, **options: Any) -> tuple[Value | Step | Unsupported, ...]:
             made = adapter(*map(plain, given), **{key: plain(x) for key, x in options.items()})
-            return tuple(lifted(tree, index) for tree in (made if isinstance(made, tuple) else (made,)))
+            trees = made if isinstance(made, tuple) else (made,)
+            return tuple(tree if isinstance(tree, Unsupported) else lifted(tree, index) for tree in trees)
 
         values = self.call(move, name, source, args, kwargs, [(*index.shape, index.classes)])
-        return tuple(OneHot(v.id, v.shape[:-1], index.classes) for v in values)
+        return tuple(OneHot(v.id, v.shape[:-1], index.classes) if isinstance(v, Value) else v for v in values)
 
     def opaque(self, name: str, shape: Shape, source: str) -> Value:
         """What a refused call would have made, so that its consumers can be checked."""
         return self._add(Node(self._fresh(name), OPAQUE, (), shape, source=source))
+
+    def kept(self, x: Value) -> NDArray[np.bool_] | None:
+        """The entries of x that no mask excludes, in a shape that broadcasts to it; None where there is no mask."""
+        node = self._nodes[x.id]
+        return positions(node.attrs) if node.op == "exclude" else None
 
     def check_finite(self, name: str, array: NDArray[Any]) -> None:
         """Refuses a parameter that holds NaN or infinity; minus infinity is how masks exclude entries."""
@@ -85,8 +92,9 @@ class Builder:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         shapes: Sequence[Shape],
-    ) -> tuple[Value, ...]:
-        """The values of one source call: one, or as many as the adapter returns.
+    ) -> tuple[Value | Unsupported, ...]:
+        """The values of one source call: one, or as many as the adapter returns, in place of some of which there may be
+        the reason to refuse what reads them.
 
         `shapes` are what the source says of its outputs; a refused call yields stand-ins of them.
         """
@@ -101,7 +109,7 @@ class Builder:
             made = adapter(*args, **kwargs)
             placed: dict[int, Value] = {}
             trees = made if isinstance(made, tuple) else (made,)
-            return tuple(self._place(tree, name, source, placed) for tree in trees)
+            return tuple(t if isinstance(t, Unsupported) else self._place(t, name, source, placed) for t in trees)
         except Unsupported as why:
             self.refuse(source, why)
         except (InvalidInput, ValueError, IndexError, TypeError) as error:  # a file may say anything in its attributes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,18 +163,25 @@ class _Import:
             return
         if index is not None and (node.op_type not in LOOKUPS or inputs[0] is index):
             moved = self._builder.moved(adapter, node.output[0], source, inputs, attributes, index)
-            self._known.update(zip(node.output, moved, strict=False))
+            self._record(node, source, moved, shapes)
             return
         adapter = adapter if index is None else LOOKUPS[node.op_type]
         if "outputs" in inspect.signature(adapter).parameters:
             attributes = {**attributes, "outputs": len(node.output)}
         values = self._builder.call(adapter, node.output[0] or source, source, inputs, attributes, shapes)
+        self._record(node, source, values, shapes)
+
+    def _record(
+        self, node: onnx.NodeProto, source: str, values: Sequence[Value | OneHot | Unsupported], shapes: list[Shape]
+    ) -> None:
+        """The values of a node's outputs; those that it does not have are refused where they are read."""
         for number, name in enumerate(node.output):
-            if name and number < len(values):
-                self._known[name] = values[number]
-            elif name in self._read:
-                why = Unsupported("not yet", f"its output {number}", "Use its first output alone.")
-                self._builder.refuse(source, why)
+            missing = Unsupported("not yet", f"its output {number}", "Use its first output alone.")
+            value = values[number] if number < len(values) else missing
+            if not isinstance(value, Unsupported):
+                self._known[name] = value
+            elif name and name in self._read:
+                self._builder.refuse(source, value)
                 self._known[name] = self._builder.opaque(name, shapes[number], source)
 
     def _fold(self, node: onnx.NodeProto, source: str, inputs: list[Value | OneHot | Constant | None]) -> None:

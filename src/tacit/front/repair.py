@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import checker, helper, shape_inference, version_converter
+from onnx import checker, helper, version_converter
 from onnx.reference import ReferenceEvaluator
 
 from tacit.errors import InvalidFile, InvalidInput
@@ -57,7 +57,7 @@ def repair(model: onnx.ModelProto, replace: Mapping[str, str]) -> tuple[onnx.Mod
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     done: list[str] = []
-    for step in (_newer, _trimmed, _pruned, _padded):
+    for step in (_newer, _trimmed, _pruned):
         changed, said = step(fixed)
         if said and _same(fixed, changed):
             fixed = changed
@@ -105,44 +105,6 @@ def _pruned(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
             said.append(f"{node.name or node.output[0]} ({node.op_type}): nothing depends on it; left out")
             copy.graph.node.remove(node)
     return copy, said
-
-
-def _padded(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
-    """Padding written out where a strided convolution leaves it to the runtime (auto_pad)."""
-    copy, said = _copied(model), []
-    try:
-        inferred = shape_inference.infer_shapes(copy).graph
-    except shape_inference.InferenceError:
-        return model, []
-    shapes = {
-        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
-        for value in (*inferred.value_info, *inferred.input)
-    }
-    shapes |= {tensor.name: list(tensor.dims) for tensor in copy.graph.initializer}
-    for node in copy.graph.node:
-        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        mode = given.get("auto_pad", b"")
-        x, weight = (shapes.get(name, []) for name in (*node.input[:2], "", "")[:2])
-        if node.op_type != "Conv" or mode not in (b"SAME_UPPER", b"SAME_LOWER") or not all([*x[2:], *weight[2:], x]):
-            continue
-        pads = _explicit(x[2:], weight[2:], given, upper=mode == b"SAME_UPPER")
-        kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads")]
-        del node.attribute[:]
-        node.attribute.extend([*kept, helper.make_attribute("pads", pads)])
-        said.append(f"{node.name or node.output[0]} (Conv): {mode.decode()} was written out as pads {pads}")
-    return copy, said
-
-
-def _explicit(sizes: list[int], kernel: list[int], given: Mapping[str, Any], *, upper: bool) -> list[int]:
-    """ONNX's SAME padding: as many outputs as ceil(size / stride)."""
-    strides = given.get("strides") or [1] * len(sizes)
-    gaps = given.get("dilations") or [1] * len(sizes)
-    total = [
-        max(0, (-(-size // step) - 1) * step + (k - 1) * gap + 1 - size)
-        for size, step, k, gap in zip(sizes, strides, kernel, gaps, strict=True)
-    ]
-    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
-    return [*small, *large] if upper else [*large, *small]
 
 
 def _replaced(model: onnx.ModelProto, replace: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ structure: indices and masks. Every other tensor is the owner's secret, and what
 
 from __future__ import annotations
 
+import math
 import operator
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from tacit.front.build import Builder
 from tacit.front.lookups import LOOKUPS
 from tacit.front.names import PASSING, unsupported
 from tacit.ir import Graph
+from tacit.ir.composed import NOTHING_SEEN
 from tacit.ir.source import Constant, OneHot, Unsupported, Value
 from tacit.ops import adapters
 
@@ -161,6 +163,10 @@ class _Import:
         known = not any(map(self._secret, node.all_input_nodes))
         if name in _OF_SHAPE or (known and hasattr(node.target, "tags")):
             return self._constant(node, name, source)
+        if name == "aten.as_strided.default" and _same_strides(node):
+            return self._known[node.args[0]]
+        if name == "aten.eq.Scalar" and node.args[1] == -math.inf and isinstance(self._known[node.args[0]], Value):
+            return self._hidden(self._known[node.args[0]], source)
         adapter = self._table.get(name)
         if adapter is None:
             if _shape(node.meta.get("val")) is not None or isinstance(node.meta.get("val"), list | tuple):
@@ -177,19 +183,31 @@ class _Import:
         shapes = [_shape(part) or () for part in (traced if isinstance(traced, list | tuple) else (traced,))]
         values = self._builder.call(adapter, _label(node), source, args, kwargs, shapes)
         for value, shape in zip(values, shapes, strict=False):
-            if value.shape != shape:
+            if isinstance(value, Value) and value.shape != shape:
                 raise AssertionError(f"{source} has shape {shape} in the trace and {value.shape} in the graph")
         return values if isinstance(traced, list | tuple) else values[0]
 
     def _part(self, node: Any) -> Any:
         """One output of a call that has several; adapters offer the first ones, often only one."""
         whole, index = node.args
-        values = self._known[whole]
-        if index < len(values):
-            return values[index]
-        source = _where(whole)
-        self._builder.refuse(source, Unsupported("not yet", f"its output {index}", "Use its first output alone."))
+        values, source = self._known[whole], _where(whole)
+        missing = Unsupported("not yet", f"its output {index}", "Use its first output alone.")
+        found = values[index] if index < len(values) else missing
+        if not isinstance(found, Unsupported):
+            return found
+        if node.users:
+            self._builder.refuse(source, found)
         return self._opaque(node, source)
+
+    def _hidden(self, x: Value, source: str) -> _Tensor:
+        """Where an activation is minus infinity: nowhere, for what a mask excludes is a number.
+
+        A softmax that gives zeros where all is excluded asks for it; such a row is refused.
+        """
+        kept = self._builder.kept(x)
+        if kept is not None and not kept.any(-1).all():
+            self._builder.refuse(source, Unsupported("not yet", NOTHING_SEEN, "Let every position see one at least."))
+        return _Tensor(torch.zeros(x.shape, dtype=torch.bool), "", trained=False)
 
     def _secret(self, node: Any) -> bool:
         """Whether a node's value, or a part of it, is computed from the model's inputs."""
@@ -282,6 +300,14 @@ def _classes(node: Any) -> int:
 
 def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, torch.Tensor) else None
+
+
+def _same_strides(node: Any) -> bool:
+    """Whether a call of as_strided gives its argument as it is."""
+    x, sizes, strides = node.args[0].meta["val"], node.args[1], node.args[2]
+    axes = [a for a, size in enumerate(sizes) if size > 1]
+    same = list(x.shape) == list(sizes) and all(x.stride(a) == strides[a] for a in axes)
+    return same and not (node.args[3] if len(node.args) > 3 else 0)
 
 
 def _module(node: Any) -> tuple[str, str]:

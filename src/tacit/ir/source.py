@@ -3,7 +3,7 @@
 An adapter is a function of one source operation's arguments, in which every tensor is a `Value` (an activation) or a
 `Constant`. It returns a tree of `Step`s, or one of its arguments where the operation changes no number, or a tuple of
 these where the operation has several outputs, or raises `Unsupported`. A step that occurs twice in what it returns is
-computed once.
+computed once. One of several outputs may be the `Unsupported` that is raised if anything reads it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "Unsupported",
     "Value",
     "alike",
+    "common_shape",
     "literal",
     "matrix_product",
     "needs_constant",
@@ -86,7 +87,7 @@ class Step:
     weights: Mapping[str, Constant] = field(default_factory=dict)
 
 
-Adapter = Callable[..., "Value | Step | tuple[Value | Step, ...]"]
+Adapter = Callable[..., "Value | Step | tuple[Value | Step | Unsupported, ...]"]
 
 
 class Unsupported(Exception):
@@ -147,14 +148,18 @@ def structure(x: object, what: str) -> NDArray[Any]:
     raise Unsupported("never", f"{what} that depends on the data", "Give it as a constant of the model.")
 
 
+def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that broadcasting gives arrays of these. Raises Unsupported when there is none."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(str(shape) for shape in shapes)
+        raise Unsupported("never", f"arrays of shapes {listed} together", "Correct the model.") from None
+
+
 def _enlarged(x: Value | Step, shape: tuple[int, ...], array: NDArray[Any]) -> tuple[Value | Step, tuple[int, ...]]:
     """x of `shape` repeated to the shape that broadcasting with a constant gives it. Raises Unsupported."""
-    try:
-        out = np.broadcast_shapes(shape, array.shape)
-    except ValueError:
-        raise Unsupported(
-            "never", f"arrays of shapes {shape} and {array.shape} together", "Correct the model."
-        ) from None
+    out = common_shape(shape, array.shape)
     if out == shape:
         return x, shape
     lifted: list[Attr] = [*(1,) * (len(out) - len(shape)), *shape]
@@ -214,10 +219,7 @@ def same_rank(x: Value, y: Value) -> tuple[Value | Step, Value | Step]:
 
 def alike(x: Value, y: Value) -> tuple[Value | Step, Value | Step]:
     """Both repeated to the shape that broadcasting gives them. Raises Unsupported when there is none."""
-    try:
-        shape = np.broadcast_shapes(x.shape, y.shape)
-    except ValueError:
-        raise Unsupported("never", f"arrays of shapes {x.shape} and {y.shape} together", "Correct the model.") from None
+    shape = common_shape(x.shape, y.shape)
     sizes: list[Attr] = list(shape)
 
     def repeated(v: Value) -> Value | Step:

@@ -18,6 +18,8 @@ Rows = Sequence[Sequence[tuple[int, Fraction]]]
 #: Weights have a common denominator up to the first number, else they are rounded to that of the second.
 _EXACT, _ROUNDED = 1 << 14, 1 << 12
 _MOST_FACTOR = 1 << 20
+#: Entries that the windows of one axis see.
+_MOST_TAPS = 1 << 20
 
 
 def write_taps(rows: Rows, axis: int) -> dict[str, Attr]:
@@ -64,22 +66,27 @@ def _lists(attrs: Attrs, name: str) -> list[list[int]]:
 
 
 def window_means(
-    size: int, kernel: int, stride: int, padding: int, ceil: bool, counted: bool, divisor: int | None = None
-) -> Rows:
+    size: int, kernel: int, stride: int, padding: int, ceil: bool, counted: bool, divisor: int | None = None,
+    *, after: int | None = None, dilation: int = 1,
+) -> Rows:  # fmt: skip
     """The means of windows, as torch defines them: with `ceil` also of one that begins inside but ends beyond, divided
-    by the entries within the padded axis if `counted`, else by those within the axis itself, or by `divisor`.
+    by the entries within the padded axis if `counted`, else by those within the axis itself, or by `divisor`. There are
+    `padding` entries before the axis and `after` behind it, as many where this is not given. Raises InvalidInput.
     """
-    room = size + 2 * padding - kernel
-    if room < 0 or 2 * padding > kernel:
+    end = size + (padding if after is None else after)
+    room = end + padding - dilation * (kernel - 1) - 1
+    if room < 0 or kernel * (room // stride + 2) > _MOST_TAPS:
         raise InvalidInput(f"a window of {kernel} padded by {padding} does not fit an axis of {size}")
     count = (-(-room // stride) if ceil else room // stride) + 1
     if ceil and (count - 1) * stride >= size + padding:
         count -= 1
     rows = []
     for start in (o * stride - padding for o in range(count)):
-        end = min(start + kernel, size + padding)
-        inside = range(max(start, 0), min(end, size))
-        weight = Fraction(1, divisor or (end - start if counted else len(inside)))
+        seen = [i for i in range(start, start + dilation * kernel, dilation) if i < end]
+        inside = [i for i in seen if 0 <= i < size]
+        if not inside:
+            raise InvalidInput(f"a window of {kernel} sees nothing but padding of an axis of {size}")
+        weight = Fraction(1, divisor or (len(seen) if counted else len(inside)))
         rows.append([(i, weight) for i in inside])
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, fraction
 from tacit.ir.graph import Node
-from tacit.ir.source import Step, Unsupported, literal, needs_value, polynomial
+from tacit.ir.source import Adapter, Constant, Step, Unsupported, literal, needs_value, polynomial
 from tacit.secure.placer import Placer
 
 __all__ = ["aten", "bound", "clear", "onnx", "place", "shape"]
@@ -106,6 +107,20 @@ def _hardsigmoid(x: Any, inplace: bool = False) -> Step:
     return Step("clip", (polynomial(value, Fraction(1, 2), Fraction(1, 6)),), {"low": "0", "high": "1"})
 
 
+def _onnx_hardsigmoid(x: Any, *, alpha: float = 0.2, beta: float = 0.5) -> Step:
+    """clip(a x + b, 0, 1); a slope that single precision writes for a sixth is a sixth."""
+    slope, value = Fraction(str(alpha)), needs_value(x, "an activation's input")
+    near = slope.limit_denominator(64)
+    slope = near if np.float32(near) == np.float32(alpha) else slope
+    return Step("clip", (polynomial(value, Fraction(str(beta)), slope),), {"low": "0", "high": "1"})
+
+
+def _onnx_clip(x: Any, min: Any = None, max: Any = None) -> Step:  # noqa: A002
+    """Ends are structure, wherever a file stores them."""
+    ends = (Constant(end.array, trained=False) if isinstance(end, Constant) else end for end in (min, max))
+    return _clip(x, *ends)
+
+
 aten = {
     "aten.clamp.default": _clip,
     "aten.clamp_.default": _clip,
@@ -117,4 +132,4 @@ aten = {
     "aten.hardtanh_.default": _hardtanh,
     "aten.hardsigmoid.default": _hardsigmoid,
 }
-onnx = {"Clip": _clip}
+onnx: Mapping[str, Adapter] = {"Clip": _onnx_clip, "HardSigmoid": _onnx_hardsigmoid}

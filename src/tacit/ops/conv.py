@@ -14,6 +14,7 @@ from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer, integers, weight_shape
 from tacit.ir.expr import Expr
 from tacit.ir.graph import Attr, Node
+from tacit.ir.padding import onnx_padding, same_padding, spans, spread
 from tacit.ir.source import Constant, Step, Unsupported, Value
 from tacit.secure import basis
 from tacit.secure.placer import Placer
@@ -138,27 +139,15 @@ def _deep(
     return made.reshape(batch, len(starts), *made.shape[1:]).permute(0, 2, 1, 3, 4)
 
 
-def _spread(values: Any, rank: int) -> list[int]:
-    """The attribute of each axis; one value stands for all axes."""
-    return list(values) * rank if len(values) == 1 else list(values)
-
-
-def _same(weight: Constant, dilation: list[int], *, upper: bool) -> tuple[list[int], list[int]]:
-    """The padding before and after each axis that keeps the size at stride 1; the odd one goes last when `upper`."""
-    total = [d * (k - 1) for d, k in zip(dilation, weight.array.shape[2:], strict=True)]
-    small = [t // 2 for t in total]
-    large = [t - s for t, s in zip(total, small, strict=True)]
-    return (small, large) if upper else (large, small)
-
-
 def _conv(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Value | Step:
     x, weight, weights = _plain(x, weight, bias)
     rank = weight.array.ndim - 2
-    stride, dilation = _spread(stride, rank), _spread(dilation, rank)
+    stride, dilation = spread(stride, rank), spread(dilation, rank)
     if padding == "same":
-        before, after = _same(weight, dilation, upper=True)
+        reach = spans(weight.array.shape[2:], dilation)
+        before, after = same_padding(x.shape[2:], reach, [1] * rank, upper=True)
     else:
-        before = after = [0] * rank if padding == "valid" else _spread(padding, rank)
+        before = after = [0] * rank if padding == "valid" else spread(padding, rank)
     return _build(Expr.of(x), weights, stride, before, after, dilation, groups).tree
 
 
@@ -190,9 +179,9 @@ def _transposed(
 ) -> Value | Step:
     x, weight, weights = _plain(x, weight, bias)
     rank = weight.array.ndim - 2
-    stride, padding, more, gaps = (_spread(v, rank) for v in (stride, padding, output_padding, dilation))
-    spans = [d * (k - 1) + 1 for d, k in zip(gaps, weight.array.shape[2:], strict=True)]
-    sizes = zip(x.shape[2:], stride, padding, spans, more, strict=True)
+    stride, padding, more, gaps = (spread(v, rank) for v in (stride, padding, output_padding, dilation))
+    reach = spans(weight.array.shape[2:], gaps)
+    sizes = zip(x.shape[2:], stride, padding, reach, more, strict=True)
     return _widened(x, weights, stride, padding, [(n - 1) * s - 2 * p + k + o for n, s, p, k, o in sizes], gaps, groups)
 
 
@@ -260,14 +249,9 @@ def _onnx_conv(
 ) -> Value | Step:
     x, weight, weights = _plain(x, weight, bias)
     rank = weight.array.ndim - 2
-    stride, dilation = _spread(strides, rank), _spread(dilations, rank)
-    before = after = [0] * rank
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        if set(stride) != {1}:
-            raise Unsupported("not yet", f"auto_pad {auto_pad} with strides {stride}", "Write the padding in `pads`.")
-        before, after = _same(weight, dilation, upper=auto_pad == "SAME_UPPER")
-    elif auto_pad == "NOTSET" and pads is not None:
-        before, after = list(pads[:rank]), list(pads[rank:])
+    stride, dilation = spread(strides, rank), spread(dilations, rank)
+    reach = spans(weight.array.shape[2:], dilation)
+    before, after = onnx_padding(auto_pad, pads, x.shape[2:], reach, stride)
     return _build(Expr.of(x), weights, stride, before, after, dilation, group).tree
 
 
@@ -287,14 +271,19 @@ def _onnx_transposed(
 ) -> Value | Step:
     x, weight, weights = _plain(x, weight, bias)
     rank = weight.array.ndim - 2
-    stride, more, gaps = (_spread(v, rank) for v in (strides, output_padding, dilations))
-    if auto_pad not in ("NOTSET", "VALID") or output_shape is not None:
-        raise Unsupported("not yet", "a transposed convolution of a given output shape", "Write the padding in `pads`.")
-    pads = list(pads or [0] * 2 * rank)
-    spans = [d * (k - 1) + 1 for d, k in zip(gaps, weight.array.shape[2:], strict=True)]
-    sizes = zip(x.shape[2:], stride, pads[:rank], pads[rank:], spans, more, strict=True)
-    out = [(n - 1) * s - b - a + k + o for n, s, b, a, k, o in sizes]
-    return _widened(x, weights, stride, pads[:rank], out, gaps, group)
+    stride, more, gaps = (spread(v, rank) for v in (strides, output_padding, dilations))
+    sizes = zip(x.shape[2:], stride, spans(weight.array.shape[2:], gaps), more, strict=True)
+    whole = [(n - 1) * s + k + o for n, s, k, o in sizes]
+    if output_shape is None and auto_pad in ("NOTSET", "VALID"):
+        before, after = onnx_padding(auto_pad, pads, x.shape[2:], whole, stride)
+        out = [w - b - a for w, b, a in zip(whole, before, after, strict=True)]
+        return _widened(x, weights, stride, before, out, gaps, group)
+    # The result has the given sizes, or stride times the old ones: what is too much goes at both ends.
+    out = list(output_shape or [n * s for n, s in zip(x.shape[2:], stride, strict=True)])[-rank:]
+    cut = [max(0, w - n) for w, n in zip(whole, out, strict=True)]
+    return _widened(
+        x, weights, stride, [c // 2 if auto_pad == "SAME_UPPER" else c - c // 2 for c in cut], out, gaps, group
+    )
 
 
 aten = {

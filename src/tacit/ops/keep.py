@@ -15,6 +15,7 @@ from tacit.ir.source import (
     Step,
     Unsupported,
     Value,
+    common_shape,
     literal,
     needs_constant,
     needs_value,
@@ -57,11 +58,8 @@ def _kept(x: Expr, mask: Bools) -> Expr:
 
 def _common(*operands: Any) -> tuple[int, ...]:
     """The shape of what broadcasts operands together. Raises Unsupported."""
-    shapes = [x.shape if isinstance(x, Value) else x.array.shape for x in operands if isinstance(x, Value | Constant)]
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise Unsupported("never", f"arrays of shapes {shapes} together", "Correct the model.") from None
+    arrays = [x.array if isinstance(x, Constant) else x for x in operands if isinstance(x, Value | Constant)]
+    return common_shape(*(array.shape for array in arrays))
 
 
 def _offset(x: Expr, summand: Any, sign: int = 1) -> Expr:
@@ -87,6 +85,8 @@ def _where(condition: Any, x: Any, y: Any) -> Value | Step:
 
 def _filled(x: Expr, mask: Bools, fill: Any) -> Value | Step:
     """x where the mask is true, else a constant; one that is hugely negative means never."""
+    if mask.all():
+        return x.tree
     number = literal(fill)
     if number is not None and number > LOWEST:
         return _offset(_kept(_offset(x, fill, -1), mask), fill).tree

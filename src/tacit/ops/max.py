@@ -8,7 +8,10 @@ import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, axis, integer
+from tacit.ir.expr import Expr
+from tacit.ir.extremes import best_and_place, largest, signed
 from tacit.ir.graph import Attr, Node
+from tacit.ir.padding import Ends, onnx_padding, spans
 from tacit.ir.source import Constant, Step, Unsupported, Value, literal, needs_value, wrap_axis
 from tacit.ring.tensor import taken
 from tacit.secure.placer import Placer
@@ -36,11 +39,11 @@ def taps(attrs: Attrs, size: int) -> list[list[int]]:
         return [[min(start + t, end - 1) for start, end in ends] for t in range(longest)]
     kernel, stride, dilation, count = (integer(attrs, n, 1) for n in ("kernel", "stride", "dilation", "windows"))
     padding = integer(attrs, "padding")
-    if max(kernel, stride, dilation, count, padding) > _MOST:
+    if max(kernel * count, stride, dilation, padding) > _MOST:
         raise InvalidInput(f"windows of {dict(attrs)} are absurdly large")
     reach = (kernel - 1) * dilation
     last = (count - 1) * stride - padding
-    if 2 * padding > kernel or last >= size or padding - reach > 0:
+    if last >= size or padding - reach > 0:
         raise InvalidInput(f"windows {dict(attrs)} do not fit an axis of {size}")
     inside = [[o * stride - padding + t * dilation for o in range(count)] for t in range(kernel)]
     kept = [[i for i in window if 0 <= i < size] for window in zip(*inside, strict=True)]
@@ -108,11 +111,23 @@ def _numbers(value: Any, count: int, what: str) -> list[int]:
     return [int(n) for n in numbers if n is not None]
 
 
-def _windows(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool) -> int:
-    """How many windows an axis has; with `ceil` also one that begins inside but ends beyond, as in torch."""
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
-    count = (-(-room // stride) if ceil else room // stride) + 1
-    return count - 1 if ceil and (count - 1) * stride >= size + padding else count
+def _pooled(x: Value, kernel: list[int], stride: list[int], pads: Ends, gaps: list[int], ceil: bool) -> Step:
+    """Maxima over windows of the last axes; with `ceil` also one that begins inside but ends beyond, as in torch.
+
+    What is put around an axis is never the largest: such a position is left out (see `taps`).
+    """
+    tree: Value | Step = x
+    first = len(x.shape) - len(kernel)
+    for at, (k, s, before, after, gap) in reversed([*enumerate(zip(kernel, stride, *pads, gaps, strict=True), first)]):
+        size = x.shape[at]
+        room = size + before + after - gap * (k - 1) - 1
+        count = (-(-room // s) if ceil else room // s) + 1
+        if ceil and (count - 1) * s >= size + before:
+            count -= 1
+        attrs: dict[str, Attr] = {"kernel": k, "stride": s, "padding": before, "dilation": gap}
+        tree = Step("max", (tree,), attrs | {"windows": count, "axis": at})
+    assert isinstance(tree, Step)
+    return tree
 
 
 def _pool(axes: int) -> Any:
@@ -123,21 +138,17 @@ def _pool(axes: int) -> Any:
         kernel = _numbers(kernel_size, axes, "pool window")
         steps = _numbers(stride, axes, "stride") if stride not in ((), [], None) else kernel
         pads, gaps = _numbers(padding, axes, "padding"), _numbers(dilation, axes, "dilation")
-        tree: Value | Step = value
-        first = len(value.shape) - axes
-        for number in reversed(range(axes)):
-            size = value.shape[first + number]
-            window = (size, kernel[number], steps[number], pads[number], gaps[number])
-            attrs: dict[str, Attr] = dict(
-                zip(("kernel", "stride", "padding", "dilation"), window[1:], strict=True),
-                windows=_windows(*window, ceil_mode),
-                axis=first + number,
-            )
-            tree = Step("max", (tree,), attrs)
-        assert isinstance(tree, Step)
-        return tree
+        return _pooled(value, kernel, steps, (pads, pads), gaps, ceil_mode)
 
     return pool
+
+
+def _with_positions(
+    x: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> tuple[Step, Unsupported]:
+    """A pool of images whose second output says where the largest are."""
+    where = Unsupported("replace", "where the largest of a window lies", "Use the pool's values alone.")
+    return _pool(2)(x, kernel_size, stride, padding, dilation, ceil_mode), where
 
 
 def _adaptive(axes: int) -> Any:
@@ -155,20 +166,35 @@ def _adaptive(axes: int) -> Any:
     return pool
 
 
-def _amax(x: Any, dim: Any = (), keepdim: bool = False) -> Step:
-    value = needs_value(x, "a maximum's input")
+def _extreme(x: Any, dim: Any, keepdim: bool, smallest: bool) -> Value | Step:
+    whole = Expr.of(needs_value(x, "a maximum's or minimum's input"))
+    rank = len(whole.shape)
     given = list(dim) if isinstance(dim, (list, tuple)) else [dim]
-    axes = sorted(wrap_axis(int(d), len(value.shape)) for d in given) or list(range(len(value.shape)))
-    if 0 in axes:
-        raise Unsupported("not yet", "a maximum over the batch", "Keep the examples of a batch apart.")
-    tree: Value | Step = value
-    for along in axes:
-        tree = Step("max", (tree,), {"axis": along, "whole": True})
-    if not keepdim:
-        kept: list[Attr] = [size for a, size in enumerate(value.shape) if a not in axes]
-        tree = Step("reshape", (tree,), {"shape": list(kept)})
-    assert isinstance(tree, Step)
-    return tree
+    axes = sorted(wrap_axis(int(d), rank) for d in given) or list(range(rank))
+    return signed(largest(signed(whole, smallest), axes, keepdim), smallest).tree
+
+
+def _amax(x: Any, dim: Any = (), keepdim: bool = False) -> Value | Step:
+    return _extreme(x, dim, keepdim, smallest=False)
+
+
+def _amin(x: Any, dim: Any = (), keepdim: bool = False) -> Value | Step:
+    return _extreme(x, dim, keepdim, smallest=True)
+
+
+def _aminmax(x: Any, *, dim: Any = (), keepdim: bool = False) -> tuple[Value | Step, Value | Step]:
+    axes = () if dim is None else dim
+    return _amin(x, axes, keepdim), _amax(x, axes, keepdim)
+
+
+def _along(smallest: bool) -> Any:
+    """The largest or smallest along one axis, and where it is."""
+
+    def extreme(x: Any, dim: int, keepdim: bool = False) -> tuple[Value | Step, Value | Step | Unsupported]:
+        whole = Expr.of(needs_value(x, "a maximum's or minimum's input"))
+        return best_and_place(whole, wrap_axis(dim, len(whole.shape)), keepdim, smallest)
+
+    return extreme
 
 
 def _onnx_pool(
@@ -181,23 +207,24 @@ def _onnx_pool(
     auto_pad: str = "NOTSET",
     storage_order: int = 0,
 ) -> Step:
-    axes = len(kernel_shape)
-    pads = list(pads) or [0] * 2 * axes
-    if auto_pad not in ("NOTSET", "VALID") or pads[:axes] != pads[axes:]:
-        raise Unsupported("not yet", "a max-pool padded unevenly", "Pad both sides alike.")
-    step: Step = _pool(axes)(x, kernel_shape, list(strides) or 1, pads[:axes], list(dilations) or 1, bool(ceil_mode))
-    return step
+    value, axes = needs_value(x, "a pool's input"), len(kernel_shape)
+    kernel, stride, gaps = list(kernel_shape), list(strides) or [1] * axes, list(dilations) or [1] * axes
+    ends = onnx_padding(auto_pad, pads, value.shape[-axes:], spans(kernel, gaps), stride)
+    return _pooled(value, kernel, stride, ends, gaps, bool(ceil_mode))
 
 
-def _onnx_amax(x: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Step:
-    """Axes are an attribute, or from opset 18 a constant second input."""
-    listed = axes.array.reshape(-1).tolist() if isinstance(axes, Constant) else axes or []
-    if not isinstance(listed, list) or (not listed and noop_with_empty_axes):
-        raise Unsupported("not yet", "a maximum whose axes are computed or none", "Give the axes as constants.")
-    return _amax(x, listed, bool(keepdims))
+def _onnx_extreme(smallest: bool) -> Any:
+    def extreme(x: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Value | Step:
+        """Axes are an attribute, or from opset 18 a constant second input."""
+        listed = axes.array.reshape(-1).tolist() if isinstance(axes, Constant) else axes or []
+        if not isinstance(listed, list) or (not listed and noop_with_empty_axes):
+            raise Unsupported("not yet", "a maximum whose axes are computed or none", "Give the axes as constants.")
+        return _extreme(x, listed, bool(keepdims), smallest)
+
+    return extreme
 
 
-def _onnx_global(x: Any) -> Step:
+def _onnx_global(x: Any) -> Value | Step:
     return _amax(x, list(range(2, len(needs_value(x, "a pool's input").shape))), True)
 
 
@@ -207,6 +234,18 @@ aten = {
     "aten.max_pool3d.default": _pool(3),
     "aten.adaptive_max_pool1d.default": _adaptive(1),
     "aten.adaptive_max_pool2d.default": _adaptive(2),
+    "aten.max_pool2d_with_indices.default": _with_positions,
     "aten.amax.default": _amax,
+    "aten.amin.default": _amin,
+    "aten.aminmax.default": _aminmax,
+    "aten.max.default": _amax,
+    "aten.min.default": _amin,
+    "aten.max.dim": _along(smallest=False),
+    "aten.min.dim": _along(smallest=True),
 }
-onnx = {"MaxPool": _onnx_pool, "GlobalMaxPool": _onnx_global, "ReduceMax": _onnx_amax}
+onnx = {
+    "MaxPool": _onnx_pool,
+    "GlobalMaxPool": _onnx_global,
+    "ReduceMax": _onnx_extreme(smallest=False),
+    "ReduceMin": _onnx_extreme(smallest=True),
+}

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights
+from tacit.ir.expr import Expr, joined
+from tacit.ir.extremes import signed
 from tacit.ir.graph import Node
-from tacit.ir.source import Step, Unsupported, Value, alike, literal, needs_value, polynomial
+from tacit.ir.source import (
+    Constant,
+    Step,
+    Unsupported,
+    Value,
+    common_shape,
+    literal,
+    needs_constant,
+    needs_value,
+    offset_by,
+)
 from tacit.secure.placer import Placer
 
 __all__ = ["aten", "bound", "clear", "onnx", "place", "shape"]
@@ -41,32 +54,60 @@ def bound(attrs: Attrs, weights: Weights, x: float, y: float) -> float:
     return max(x, y)
 
 
-def _bounded(x: Any, y: Any, end: str) -> Step:
-    """The larger ("low") or smaller ("high") of an activation and a number."""
-    value, number = (x, literal(y)) if isinstance(x, Value) else (y, literal(x))
-    if number is None:
-        raise Unsupported("not yet", "a maximum or minimum with trained values", "Use a fixed number.")
-    return Step("clip", (needs_value(value, "an activation"),), {end: str(number)})
+def _with_constant(x: Expr, other: Any, smallest: bool) -> Expr:
+    """The larger of x and a constant c, c + max(x - c, 0), or the smaller, c - max(c - x, 0)."""
+    number = literal(other)
+    if number is not None:
+        return Expr(Step("clip", (x.tree,), {"high" if smallest else "low": str(number)}), x.shape)
+    array = np.asarray(needs_constant(other).array, np.float64)
+    x = x.expand(*common_shape(x.shape, array.shape))
+    rest = offset_by(signed(x, smallest).tree, x.shape, Constant(array if smallest else -array))
+    gain = signed(Expr(Step("relu", (rest,)), x.shape), smallest)
+    return Expr(offset_by(gain.tree, x.shape, Constant(array)), x.shape)
 
 
-def _maximum(x: Any, y: Any) -> Step:
-    if isinstance(x, Value) and isinstance(y, Value):
-        return Step("maximum", alike(x, y))
-    return _bounded(x, y, "low")
+def _extreme(operands: Sequence[Any], smallest: bool) -> Value | Step:
+    """The largest of operands of which one at least is an activation, or the smallest, which is -max(-x, -y, ...)."""
+    values = [Expr.of(x) for x in operands if isinstance(x, Value)]
+    if not values:
+        raise Unsupported("never", "a maximum or minimum of constants", "Compute it before.")
+    shape = common_shape(*(x.shape for x in values))
+    parts = [signed(x.expand(*shape), smallest) for x in values]
+    best = parts[0]
+    if len(parts) == 2:
+        best = Expr(Step("maximum", (parts[0].tree, parts[1].tree)), shape)
+    elif len(parts) > 2:  # all at once, in as many levels as their number has bits
+        whole = joined([part.reshape(*shape, 1) for part in parts], len(shape))
+        best = Expr(Step("max", (whole.tree,), {"axis": len(shape), "whole": True}), (*shape, 1)).reshape(*shape)
+    best = signed(best, smallest)
+    for other in (x for x in operands if not isinstance(x, Value)):
+        best = _with_constant(best, other, smallest)
+    return best.tree
 
 
-def _minimum(x: Any, y: Any) -> Step:
-    """min(x, y) = -max(-x, -y)."""
-    if isinstance(x, Value) and isinstance(y, Value):
-        left, right = alike(x, y)
-        return polynomial(Step("maximum", (polynomial(left, 0, -1), polynomial(right, 0, -1))), 0, -1)
-    return _bounded(x, y, "high")
+def _largest(*operands: Any) -> Value | Step:
+    return _extreme(operands, smallest=False)
+
+
+def _smallest(*operands: Any) -> Value | Step:
+    return _extreme(operands, smallest=True)
+
+
+def _clamped(x: Any, min: Any = None, max: Any = None) -> Value | Step:  # noqa: A002 - names that the source uses
+    """Between two arrays, of which either may be missing."""
+    best = Expr.of(needs_value(x, "the input of a clip"))
+    for end, smallest in ((min, False), (max, True)):
+        if isinstance(end, Value):
+            raise Unsupported("not yet", "an interval whose ends are computed", "Write it with minimum and maximum.")
+        best = best if end is None else _with_constant(best, end, smallest)
+    return best.tree
 
 
 aten = {
-    "aten.maximum.default": _maximum,
-    "aten.max.other": _maximum,
-    "aten.minimum.default": _minimum,
-    "aten.min.other": _minimum,
+    "aten.maximum.default": _largest,
+    "aten.max.other": _largest,
+    "aten.minimum.default": _smallest,
+    "aten.min.other": _smallest,
+    "aten.clamp.Tensor": _clamped,
 }
-onnx = {"Max": _maximum, "Min": _minimum}
+onnx = {"Max": _largest, "Min": _smallest}

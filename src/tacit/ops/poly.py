@@ -76,17 +76,23 @@ def bound(attrs: Attrs, weights: Weights, x: float) -> float:
     return float(sum(abs(c) * Fraction(x) ** i for i, c in enumerate(coefficients(attrs))))
 
 
+#: Powers that have a gate of their own.
+_ROOTS = {Fraction(1, 2): "sqrt", Fraction(-1, 2): "rsqrt", Fraction(-1): "reciprocal"}
+
+
 def _square(x: Any) -> Step:
     return polynomial(needs_value(x, "a square"), 0, 0, 1)
 
 
 def _pow(x: Any, exponent: Any) -> Step:
     n = literal(exponent)
+    if n in _ROOTS:
+        return Step("smooth", (needs_value(x, "a power"),), {"function": _ROOTS[n]})
     if n is None or n.denominator != 1 or not 0 <= n <= MAX_DEGREE:
         raise Unsupported(
             "replace",
             f"a power whose exponent is {'not a literal' if n is None else n}",
-            f"Use whole exponents from 0 to {MAX_DEGREE}.",
+            f"Use whole exponents from 0 to {MAX_DEGREE}, -1, or halves of 1 and -1.",
         )
     return polynomial(needs_value(x, "a power"), *([0] * int(n) + [1] if n else [1, 0]))
 

@@ -6,32 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from math import log
 from typing import Any
 
 import numpy as np
 
 from tacit.errors import InvalidInput
+from tacit.ir import norms
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, fraction
-from tacit.ir.composed import attention, centred, grouped, log_softmax, scaled_to_one, softmax
+from tacit.ir.composed import attention, log_softmax, log_sum, shared_heads, softmax
 from tacit.ir.curves import Curve, curve
-from tacit.ir.graph import Node
-from tacit.ir.source import (
-    Constant,
-    Step,
-    Unsupported,
-    Value,
-    literal,
-    needs_constant,
-    needs_value,
-    polynomial,
-    wrap_axis,
-)
+from tacit.ir.expr import Expr
+from tacit.ir.graph import Attr, Node
+from tacit.ir.source import Step, Unsupported, Value, literal, needs_value, polynomial, wrap_axis
 from tacit.secure.placer import Placer
 
 __all__ = ["aten", "bound", "clear", "extent", "onnx", "place", "shape"]
 
 #: What roundings may add to a bound.
 _MORE = 65 / 64
+#: The slopes of SELU (Klambauer and others, NIPS 2017) as ONNX gives them.
+_SELU = (1.67326319217681884765625, 1.05070102214813232421875)
 
 
 def _read(attrs: Attrs) -> tuple[Curve, Fraction | None]:
@@ -88,9 +83,16 @@ def _gelu(x: Any, approximate: str = "none") -> Step:
     return _unary("gelu_tanh" if approximate == "tanh" else "gelu")(x)
 
 
-def _only(number: Any, wanted: float, what: str) -> None:
-    if literal(number) != wanted:
-        raise Unsupported("not yet", f"an activation with {what} other than {wanted:g}", f"Use {wanted:g}.")
+def _of(function: str, x: Value | Step, **attrs: Attr) -> Step:
+    return Step("smooth", (x,), {"function": function, **attrs})
+
+
+def _number(x: Any, what: str) -> Fraction:
+    """A fixed number other than zero. Raises Unsupported."""
+    value = literal(x)
+    if not value:
+        raise Unsupported("not yet", f"an activation whose {what} is no fixed number, or zero", "Use a fixed number.")
+    return value
 
 
 def _silu(x: Any, inplace: bool = False) -> Step:
@@ -98,25 +100,74 @@ def _silu(x: Any, inplace: bool = False) -> Step:
 
 
 def _softplus(x: Any, beta: Any = 1, threshold: Any = 20) -> Step:
-    _only(beta, 1, "beta")
-    return _unary("softplus")(x)
+    """log(1 + exp(b x)) / b; what torch cuts off above its threshold is less than a billionth."""
+    value, b = needs_value(x, "an activation's input"), _number(beta, "beta")
+    return polynomial(_of("softplus", polynomial(value, 0, b)), 0, 1 / b)
 
 
 def _log_sigmoid(x: Any) -> Step:
     """-softplus(-x)."""
     value = needs_value(x, "an activation's input")
-    return polynomial(Step("smooth", (polynomial(value, 0, -1),), {"function": "softplus"}), 0, -1)
+    return polynomial(_of("softplus", polynomial(value, 0, -1)), 0, -1)
+
+
+def _bent(x: Any, a: Fraction, s: Fraction, c: Fraction) -> Step:
+    """s max(x, 0) + s a (exp(c min(x, 0)) - 1) = s a elu(c x) + s (1 - a c) max(x, 0), for positive c."""
+    value = needs_value(x, "an activation's input")
+    if c < 0:
+        raise Unsupported("not yet", "an activation with a negative input scale", "Change the sign of its input.")
+    bent = polynomial(_of("elu", polynomial(value, 0, c)), 0, s * a)
+    if a * c == 1:
+        return bent
+    return Step("add", (bent, polynomial(Step("relu", (value,)), 0, s * (1 - a * c))))
 
 
 def _elu(x: Any, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Step:
-    for number, what in ((alpha, "alpha"), (scale, "scale"), (input_scale, "input scale")):
-        _only(number, 1, what)
-    return _unary("elu")(x)
+    return _bent(x, _number(alpha, "alpha"), _number(scale, "scale"), _number(input_scale, "input scale"))
 
 
-def _onnx_swish(x: Any, alpha: Any = 1) -> Step:
-    _only(alpha, 1, "alpha")
-    return _unary("silu")(x)
+def _celu(x: Any, alpha: Any = 1) -> Step:
+    a = _number(alpha, "alpha")
+    return _bent(x, a, Fraction(1), 1 / a)
+
+
+def _onnx_selu(x: Any, *, alpha: float = _SELU[0], gamma: float = _SELU[1]) -> Step:
+    usual = np.allclose((alpha, gamma), _SELU, rtol=1e-6, atol=0)
+    return _unary("selu")(x) if usual else _elu(x, alpha, gamma)
+
+
+def _onnx_swish(x: Any, *, alpha: Any = 1) -> Step:
+    """x sigmoid(a x)."""
+    value, a = needs_value(x, "an activation's input"), _number(alpha, "alpha")
+    return polynomial(_of("silu", polynomial(value, 0, a)), 0, 1 / a)
+
+
+def _softsign(x: Any) -> Step:
+    """x / (1 + |x|)."""
+    value = needs_value(x, "an activation's input")
+    size = polynomial(Step("abs", (value,)), 1, 1)
+    return Step("mul", (value, _of("reciprocal", size, low="1/2")))
+
+
+def _glu(x: Any, dim: int = -1) -> Step:
+    """The first half along an axis times the sigmoid of the second."""
+    whole = Expr.of(needs_value(x, "an activation's input"))
+    along = wrap_axis(dim, len(whole.shape))
+    half = whole.shape[along] // 2
+    first, second = whole.take(along, range(half)), whole.take(along, range(half, 2 * half))
+    return Step("mul", (first.tree, _of("sigmoid", second.tree)))
+
+
+def _shifted(function: str, before: int = 0, after: int = 0, factor: float = 1.0) -> Callable[..., Step]:
+    """factor f(x + before) + after."""
+
+    def adapter(x: Any) -> Step:
+        value = needs_value(x, "a function's input")
+        return polynomial(
+            _of(function, polynomial(value, before, 1)), after, Fraction(factor).limit_denominator(1 << 32)
+        )
+
+    return adapter
 
 
 def _softmax(x: Any, dim: Any, half_to_float: Any = None, *, dtype: Any = None) -> Step:
@@ -129,65 +180,6 @@ def _log_softmax(x: Any, dim: Any, half_to_float: Any = None, *, dtype: Any = No
     return log_softmax(value, value.shape, wrap_axis(int(dim), len(value.shape)))
 
 
-def _trained(x: Step, along: int, weight: Any, bias: Any, size: int) -> Step:
-    """Times a trained number for each entry of an axis, and plus one."""
-    if weight is None and bias is None:
-        return x
-    gain = Constant(np.ones(size)) if weight is None else needs_constant(weight)
-    weights = {"gain": Constant(gain.array.reshape(-1), gain.name, gain.trained)}
-    if bias is not None:
-        offset = needs_constant(bias)
-        weights["offset"] = Constant(offset.array.reshape(-1), offset.name, offset.trained)
-    return Step("affine", (x,), {"axis": along}, weights)
-
-
-def _last(x: Any, shape: Any) -> Value:
-    """An array that a norm takes along its last axis."""
-    value = needs_value(x, "a norm's input")
-    if len(shape) != 1:
-        raise Unsupported("not yet", "a norm along several axes", "Flatten them, or use a group norm of one group.")
-    return value
-
-
-def _layer_norm(
-    x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5, cudnn_enable: bool = True
-) -> Step:
-    value = _last(x, normalized_shape)
-    along = len(value.shape) - 1
-    return _trained(centred(value, value.shape, [along], eps), along, weight, bias, value.shape[-1])
-
-
-def _rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Step:
-    value = _last(x, normalized_shape)
-    along = len(value.shape) - 1
-    normed = scaled_to_one(value, [along], 2.0**-23 if eps is None else eps)
-    return _trained(normed, along, weight, None, value.shape[-1])
-
-
-def _group_norm(
-    x: Any, groups: int, weight: Any = None, bias: Any = None, eps: Any = 1e-5, cudnn_enabled: bool = True
-) -> Step:
-    value = needs_value(x, "a norm's input")
-    return _trained(grouped(value, value.shape, groups, eps), 1, weight, bias, value.shape[1])
-
-
-def _instance_norm(
-    x: Any,
-    weight: Any = None,
-    bias: Any = None,
-    mean: Any = None,
-    variance: Any = None,
-    use_input_stats: bool = True,
-    momentum: Any = 0.1,
-    eps: Any = 1e-5,
-    cudnn_enabled: bool = True,
-) -> Step:
-    if not use_input_stats:
-        raise Unsupported("not yet", "an instance norm with stored statistics", "Use a batch norm.")
-    value = needs_value(x, "a norm's input")
-    return _group_norm(value, value.shape[1], weight, bias, eps)
-
-
 def _attention(
     q: Any,
     k: Any,
@@ -198,11 +190,30 @@ def _attention(
     scale: Any = None,
     enable_gqa: bool = False,
 ) -> Step:
-    if literal(dropout_p) != 0 or enable_gqa or isinstance(attn_mask, Value):
-        what = "an attention with dropout, with shared heads, or with a mask that is computed"
-        raise Unsupported("not yet", what, "Use evaluation mode, as many heads everywhere, and a constant mask.")
+    if literal(dropout_p) != 0 or isinstance(attn_mask, Value):
+        what = "an attention with dropout, or with a mask that is computed"
+        raise Unsupported("not yet", what, "Use evaluation mode, and a constant mask.")
     queries, keys, values = (needs_value(x, "an attention's input") for x in (q, k, v))
-    return attention(queries, keys, values, attn_mask, is_causal, scale)
+    others = [shared_heads(queries, x) if enable_gqa else Expr.of(x) for x in (keys, values)]
+    return attention(Expr.of(queries), others[0], others[1], attn_mask, is_causal, scale)
+
+
+def _flash(
+    q: Any, k: Any, v: Any, dropout_p: Any = 0.0, is_causal: bool = False, *, attn_mask: Any = None, scale: Any = None
+) -> tuple[Step]:
+    """The same as torch writes it for the processor; its second output is for training."""
+    return (_attention(q, k, v, attn_mask, dropout_p, is_causal, scale),)
+
+
+def _logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Value | Step:
+    whole = Expr.of(needs_value(x, "the input of a logarithm of sums"))
+    axes = sorted({wrap_axis(int(d), len(whole.shape)) for d in ([dim] if isinstance(dim, int) else dim)})
+    if axes == list(range(axes[0], axes[-1] + 1)) and axes[0] > 0:
+        flat = whole.reshape(*whole.shape[: axes[0]], -1, *whole.shape[axes[-1] + 1 :])
+        made = Expr(log_sum(flat.tree, flat.shape, axes[0]), (*flat.shape[: axes[0]], 1, *flat.shape[axes[0] + 1 :]))
+        kept = [1 if a in axes else size for a, size in enumerate(whole.shape)]
+        return made.reshape(*(size for a, size in enumerate(kept) if keepdim or a not in axes)).tree
+    raise Unsupported("not yet", "a logarithm of sums over the batch or over axes apart", "Take neighbouring axes.")
 
 
 def _onnx_softmax(x: Any, axis: int = -1) -> Step:
@@ -213,27 +224,21 @@ def _onnx_log_softmax(x: Any, axis: int = -1) -> Step:
     return _log_softmax(x, axis)
 
 
-def _onnx_layer_norm(
-    x: Any, scale: Any, bias: Any = None, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
-) -> Step:
-    value = needs_value(x, "a norm's input")
-    return _layer_norm(value, value.shape[wrap_axis(axis, len(value.shape)) :], scale, bias, epsilon)
-
-
-def _onnx_instance_norm(x: Any, scale: Any, bias: Any, epsilon: float = 1e-5) -> Step:
-    return _instance_norm(x, scale, bias, eps=epsilon)
-
-
 aten = {
     "aten.softmax.int": _softmax,
     "aten._softmax.default": _softmax,
     "aten.log_softmax.int": _log_softmax,
     "aten._log_softmax.default": _log_softmax,
-    "aten.layer_norm.default": _layer_norm,
-    "aten.rms_norm.default": _rms_norm,
-    "aten.group_norm.default": _group_norm,
-    "aten.instance_norm.default": _instance_norm,
+    "aten._safe_softmax.default": _softmax,
+    "aten.logsumexp.default": _logsumexp,
+    "aten.layer_norm.default": norms.layer_norm,
+    "aten.native_layer_norm.default": norms.native_layer_norm,
+    "aten.rms_norm.default": norms.rms_norm,
+    "aten.group_norm.default": norms.group_norm,
+    "aten.native_group_norm.default": norms.native_group_norm,
+    "aten.instance_norm.default": norms.instance_norm,
     "aten.scaled_dot_product_attention.default": _attention,
+    "aten._scaled_dot_product_flash_attention_for_cpu.default": _flash,
     **{
         f"aten.{name}{place}.default": _unary(name)
         for name in ["sigmoid", "tanh", "hardswish", "mish", "selu", "erf", "exp", "log", "reciprocal", "rsqrt", "sqrt"]
@@ -244,19 +249,31 @@ aten = {
     "aten.silu_.default": _silu,
     "aten.softplus.default": _softplus,
     "aten.log_sigmoid.default": _log_sigmoid,
-    "aten.elu.default": _elu,
-    "aten.elu_.default": _elu,
+    **{
+        f"aten.{name}.default": rule
+        for name, rule in [("elu", _elu), ("elu_", _elu), ("celu", _celu), ("celu_", _celu)]
+    },
+    "aten.glu.default": _glu,
+    "aten.expm1.default": _shifted("exp", after=-1),
+    "aten.log1p.default": _shifted("log", before=1),
+    "aten.log2.default": _shifted("log", factor=1 / log(2)),
+    "aten.log10.default": _shifted("log", factor=1 / log(10)),
 }
 onnx = {
     "Softmax": _onnx_softmax,
     "LogSoftmax": _onnx_log_softmax,
-    "LayerNormalization": _onnx_layer_norm,
-    "InstanceNormalization": _onnx_instance_norm,
+    "LayerNormalization": norms.onnx_layer_norm,
+    "RMSNormalization": norms.onnx_rms_norm,
+    "GroupNormalization": norms.onnx_group_norm,
+    "InstanceNormalization": norms.onnx_instance_norm,
     **{
         name: _unary(name.lower())
         for name in ["Sigmoid", "Tanh", "Mish", "Softplus", "HardSwish", "Erf", "Exp", "Log", "Reciprocal", "Sqrt"]
     },
     "Gelu": _gelu,
     "Elu": _elu,
+    "Selu": _onnx_selu,
+    "Celu": _celu,
+    "Softsign": _softsign,
     "Swish": _onnx_swish,
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer, integers
 from tacit.ir.graph import Attr
+from tacit.ir.padding import Ends, onnx_padding, spans, spread
 from tacit.ir.source import Step, Unsupported, Value, needs_value, polynomial
 from tacit.ir.weighted import Rows, adaptive_means, window_means, write_taps
 from tacit.secure import basis
@@ -92,20 +93,20 @@ def _means(x: Value, rows: Sequence[Rows], factor: Fraction | int = 1) -> Value 
     return tree if factor == 1 else polynomial(tree, 0, factor)
 
 
-def _spread(values: Any, rank: int) -> list[int]:
-    listed = [values] if isinstance(values, int) else list(values)
-    return listed * rank if len(listed) == 1 else listed
-
-
 def _pooled(
-    x: Value, kernel: list[int], stride: list[int], padding: list[int], ceil: bool, counted: bool, divisor: int | None
-) -> Value | Step:
+    x: Value, kernel: list[int], stride: list[int], padding: Ends, dilation: list[int], ceil: bool, counted: bool,
+    divisor: int | None = None,
+) -> Value | Step:  # fmt: skip
     """One sum where all windows have one divisor, else a weighted mean along each axis."""
-    sizes = list(zip(x.shape[2:], kernel, stride, padding, strict=True))
-    ragged = ceil and any((size + 2 * p - k) % s for size, k, s, p in sizes)
-    if len(kernel) < 3 and not ragged and (counted or divisor or not any(padding)):
-        return _build(x, kernel, stride, padding, divisor or prod(kernel))
-    rows = [window_means(*size, ceil, counted, 1 if divisor else None) for size in sizes]
+    sizes = list(zip(x.shape[2:], kernel, stride, *padding, dilation, strict=True))
+    even = padding[0] == padding[1] and set(dilation) == {1}
+    ragged = ceil and any((size + 2 * p - k) % s for size, k, s, p, _, _ in sizes)
+    if len(kernel) < 3 and even and not ragged and (counted or divisor or not any(padding[0])):
+        return _build(x, kernel, stride, padding[0], divisor or prod(kernel))
+    rows = [
+        window_means(n, k, s, before, ceil, counted, 1 if divisor else None, after=after, dilation=gap)
+        for n, k, s, before, after, gap in sizes
+    ]
     return _means(x, rows, Fraction(1, divisor or 1))
 
 
@@ -115,16 +116,16 @@ def _avg_pool(
 ) -> Value | Step:  # fmt: skip
     rank = len(getattr(x, "shape", ())) - 2
     x = _checked(x, rank)
-    kernel = _spread(kernel, rank)
-    stride, padding = _spread(stride, rank) or kernel, _spread(padding, rank)
-    return _pooled(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    kernel = spread(kernel, rank)
+    stride, padding = spread(stride, rank) or kernel, spread(padding, rank)
+    return _pooled(x, kernel, stride, (padding, padding), [1] * rank, ceil_mode, count_include_pad, divisor_override)
 
 
 def _adaptive(x: Any, output_size: Any) -> Value | Step:
     rank = len(getattr(x, "shape", ())) - 2
     x = _checked(x, rank)
     sizes = x.shape[2:]
-    out = [size if o is None else int(o) for o, size in zip(_spread(output_size, rank), sizes, strict=True)]
+    out = [size if o is None else int(o) for o, size in zip(spread(output_size, rank), sizes, strict=True)]
     if set(out) == {1}:
         return Step("mean", (x,), {"axes": list(range(2, rank + 2)), "keepdims": True})
     if rank == 3 or any(o < 1 or size % o for size, o in zip(sizes, out, strict=True)):
@@ -146,13 +147,9 @@ def _onnx_avg(
 ) -> Value | Step:
     rank = len(kernel_shape)
     x = _checked(x, rank)
-    stride, pads = _spread(strides, rank), list(pads or [0] * 2 * rank)
-    if auto_pad not in ("NOTSET", "VALID") or set(dilations) != {1} or pads[:rank] != pads[rank:]:
-        raise Unsupported(
-            "not yet", "an average pool with dilation or uneven padding", "Pad with a Pad node, then pool."
-        )
-    padding = pads[:rank] if auto_pad == "NOTSET" else [0] * rank
-    return _pooled(x, list(kernel_shape), stride, padding, bool(ceil_mode), bool(count_include_pad), None)
+    kernel, stride, gaps = (spread(v, rank) for v in (kernel_shape, strides, dilations))
+    padding = onnx_padding(auto_pad, pads, x.shape[2:], spans(kernel, gaps), stride)
+    return _pooled(x, kernel, stride, padding, gaps, bool(ceil_mode), bool(count_include_pad))
 
 
 def _onnx_global(x: Any) -> Step:

@@ -250,6 +250,7 @@ aten = {
     "aten.unbind.int": _unbind,
     "aten.index_select.default": _index_select,
     "aten.index.Tensor": _index,
+    "aten._unsafe_index.Tensor": _index,
     "aten.gather.default": _gather,
     "aten.flip.default": _flip,
     "aten.roll.default": _roll,

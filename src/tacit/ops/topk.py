@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tacit.errors import InvalidInput
 from tacit.ir.attrs import NO_WEIGHTS, Attrs, Doubles, Shape, Shapes, Weights, integer
+from tacit.ir.expr import Expr
+from tacit.ir.extremes import MOST_LABELS, MOST_RANKED, best_and_place, places, signed
 from tacit.ir.graph import Node
-from tacit.ir.source import Step, Unsupported, needs_value, wrap_axis
+from tacit.ir.source import Step, Unsupported, Value, needs_value, structure, wrap_axis
 from tacit.secure.placer import Placer
 
 __all__ = ["aten", "bound", "clear", "extent", "onnx", "place", "shape"]
 
-#: The most values that are ranked: half a million comparisons a thousand, so beyond this the material is too much.
-_MOST = 2048
-_MAX_LABELS = 64
 #: What decides between a tree and all pairs: seconds a sign test takes both parties, seconds a step costs beyond the
 # link, bytes of a word.
 _TEST_S, _STEP_S, _WORD_BYTES = 1e-7, 3e-4, 5
@@ -26,8 +26,8 @@ _TEST_S, _STEP_S, _WORD_BYTES = 1e-7, 3e-4, 5
 def shape(attrs: Attrs, x: Shape, *, weights: Shapes = NO_WEIGHTS) -> Shape:
     """[*, n] to [*, k], 1 <= k < n. Raises InvalidInput."""
     k = integer(attrs, "k", 1)
-    if len(x) < 2 or not k < x[-1] <= _MOST or k > _MAX_LABELS:
-        raise InvalidInput(f"the first {k} (up to {_MAX_LABELS}) of 2 to {_MOST} values, not of an array of {x}")
+    if len(x) < 2 or not k < x[-1] <= MOST_RANKED or k > MOST_LABELS:
+        raise InvalidInput(f"the first {k} (up to {MOST_LABELS}) of 2 to {MOST_RANKED} values, not of an array of {x}")
     return (*x[:-1], k)
 
 
@@ -63,7 +63,7 @@ def _tree(p: Placer, node: Node, site: int) -> int:
 def _level(p: Placer, node: Node, site: int, label: int) -> tuple[int, int]:
     """One level of the tree: both differences are opened at once, one sign chooses in both."""
     axis, count = len(p.wires[site].shape) - 1, p.wires[site].shape[-1]
-    limits = (2 * p.bound(node.inputs[0]), float(_MOST))
+    limits = (2 * p.bound(node.inputs[0]), float(MOST_RANKED))
 
     def take(at: int, index: list[int]) -> int:
         return p.emit("take", (at,), node.id, {"axis": axis, "index": index})
@@ -108,22 +108,46 @@ def extent(attrs: Attrs, x: Shape) -> float:
 
 def bound(attrs: Attrs, weights: Weights, x: float) -> float:
     """The largest position there can be."""
-    return float(_MOST)
+    return float(MOST_RANKED)
 
 
-def _argmax(x: Any, dim: Any = None, keepdim: bool = False) -> Step:
-    value = needs_value(x, "the input of an argmax")
-    if dim is None or wrap_axis(int(dim), len(value.shape)) != len(value.shape) - 1 or len(value.shape) < 2:
-        raise Unsupported("not yet", "an argmax along another axis than the last", "Move the axis to the end.")
-    step = Step("topk", (value,), {"k": 1})
-    return step if keepdim else Step("reshape", (step,), {"shape": list(value.shape[:-1])})
+def _place(smallest: bool) -> Callable[..., Value | Step]:
+    def adapter(x: Any, dim: Any = None, keepdim: bool = False) -> Value | Step:
+        whole = Expr.of(needs_value(x, "the input of an argmax"))
+        if dim is None:
+            raise Unsupported("not yet", "a position within the whole batch", "Give the axis.")
+        along = wrap_axis(int(dim), len(whole.shape))
+        return places(signed(whole, smallest), along, 1, keepdim).tree
+
+    return adapter
 
 
-def _onnx_argmax(x: Any, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Step:
-    if select_last_index:
-        raise Unsupported("not yet", "an argmax that prefers the last of equals", "Prefer the first.")
-    return _argmax(x, axis, bool(keepdims))
+def _onnx_place(smallest: bool) -> Callable[..., Value | Step]:
+    def adapter(x: Any, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Value | Step:
+        if select_last_index:
+            raise Unsupported("not yet", "an argmax that prefers the last of equals", "Prefer the first.")
+        return _place(smallest)(x, axis, bool(keepdims))
+
+    return adapter
 
 
-aten = {"aten.argmax.default": _argmax}
-onnx = {"ArgMax": _onnx_argmax}
+def _topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Any, ...]:  # noqa: A002
+    """Values and positions; of more than one the positions alone, for no gate moves values about."""
+    whole = Expr.of(needs_value(x, "the values that are ranked"))
+    along = wrap_axis(dim, len(whole.shape))
+    if k == 1:
+        return best_and_place(whole, along, True, not largest)
+    values = Unsupported("not yet", f"the {k} largest values", "Use their positions, or the largest alone.")
+    return values, places(signed(whole, not largest), along, k).tree
+
+
+def _onnx_topk(x: Any, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Any, ...]:  # noqa: A002
+    return _topk(x, int(structure(k, "a number of values").reshape(())), axis, bool(largest))
+
+
+aten = {
+    "aten.argmax.default": _place(smallest=False),
+    "aten.argmin.default": _place(smallest=True),
+    "aten.topk.default": _topk,
+}
+onnx = {"ArgMax": _onnx_place(smallest=False), "ArgMin": _onnx_place(smallest=True), "TopK": _onnx_topk}
