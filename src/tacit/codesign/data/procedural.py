@@ -1,13 +1,14 @@
 """The procedural sets: textured shapes under nuisance variation, made from a seed, the same on every machine.
 
-Ten classes are ten shapes of any texture, a hundred are ten shapes times ten textures. Position, size, rotation,
-colours, background, small objects behind, a bar in front, lighting and noise vary and say nothing about the class.
-Scenes do not depend on the number of pixels: 16 x 16 is a coarser view of 32 x 32. Draws are AES-CTR under a public
-key, since generators of NumPy and PyTorch change with their versions; image i depends on the seed and i only.
+Ten classes are ten shapes, each with a texture of its own; a hundred are every shape with every texture. Position,
+size, rotation, colours, background, small objects behind, a bar in front, lighting and noise vary and say nothing about
+the class. Scenes do not depend on the number of pixels: 16 x 16 is a coarser view of 32 x 32. Draws are AES-CTR under a
+public key, since generators of NumPy and PyTorch change with their versions; image i depends on the seed and i only.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,13 +39,17 @@ class _Draws:
     words: NDArray[np.uint64]
     taken: int = 0
 
-    def unit(self, *shape: int) -> Floats:
-        """Uniform in [0, 1), of (n, *shape, 1, 1), multiples of 2^-24."""
-        count = int(np.prod(shape, dtype=np.int64))
+    def integers(self, count: int) -> Codes:
+        """Uniform in 0 ... 2^24 - 1, of (n, count)."""
         words = self.words[:, self.taken : self.taken + count]
         assert words.shape[1] == count, "a scene draws more words than it has"
         self.taken += count
-        return ((words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).reshape(-1, *shape, 1, 1)
+        return (words >> np.uint64(40)).astype(np.int64)
+
+    def unit(self, *shape: int) -> Floats:
+        """Uniform in [0, 1), of (n, *shape, 1, 1), multiples of 2^-24."""
+        integers = self.integers(math.prod(shape)).reshape(-1, *shape, 1, 1)
+        return integers.astype(np.float32) * np.float32(2.0**-24)
 
     def between(self, low: float, high: float, *shape: int) -> Floats:
         """Uniform in [low, high), of (n, *shape, 1, 1)."""
@@ -56,14 +61,20 @@ class _Draws:
 
     def code(self, count: int) -> Codes:
         """One of 0 ... count - 1 for each scene, (n,)."""
-        return (self.unit().reshape(-1) * np.float32(count)).astype(np.int64)
+        return self.integers(1)[:, 0] * count >> 24
 
     def direction(self) -> tuple[Floats, Floats]:
-        """A cosine and a sine, (n, 1, 1) each, of an angle all around: the circle's rational parametrisation."""
-        t = self.between(-1, 1)
-        square = t * t
-        scale = self.sign() / (np.float32(1) + square)
-        return (np.float32(1) - square) * scale, np.float32(2) * t * scale
+        """A cosine and a sine, (n, 1, 1) each, of an angle all around."""
+        cosine, sine = self.tilt(1.0)
+        sign = self.sign()
+        return cosine * sign, sine * sign
+
+    def tilt(self, largest: float = 0.4) -> tuple[Floats, Floats]:
+        """A cosine and a sine, (n, 1, 1) each, of an angle whose half has a tangent up to `largest`, by its rational
+        parametrisation: up to 44 degrees to each side for 0.4."""
+        t = self.between(-largest, largest)
+        scale = np.float32(1) / (np.float32(1) + t * t)
+        return (np.float32(1) - t * t) * scale, np.float32(2) * t * scale
 
     def away(self, colour: Floats, low: float, high: float) -> Floats:
         """A colour whose channels differ from `colour`'s by `low` ... `high`, reflected at 0 and 1."""
@@ -106,19 +117,18 @@ def _scene(draws: _Draws, labels: Codes, classes: int, size: int) -> tuple[Float
     steps = (np.arange(1, 2 * size, 2, dtype=np.float32) / np.float32(size) - np.float32(1)).astype(np.float32)
     x, y = np.broadcast_arrays(steps[None, None, :], steps[None, :, None])
     pixel = np.float32(2 / size)
-    shape, texture = (labels, draws.code(len(TEXTURES))) if classes == len(SHAPES) else divmod(labels, len(TEXTURES))
-    colour = draws.unit(3)
-    behind = draws.away(colour, 0.2, 0.6)
-    canvas = _mixed(behind, draws.away(behind, 0.05, 0.3), _background(draws, x, y))
+    shape, texture = (labels, labels) if classes == len(SHAPES) else divmod(labels, len(TEXTURES))
+    colour, second, behind = draws.between(0.6, 1, 3), draws.between(0.2, 0.65, 3), draws.between(0, 0.45, 3)
+    canvas = _mixed(behind, draws.away(behind, 0.02, 0.15), _background(draws, x, y))
     for _ in range(2):
         canvas = _mixed(canvas, draws.unit(3), _spot(draws, x, y, pixel))
     inside, paint = _object(draws, x, y, pixel, shape, texture)
-    canvas = _mixed(canvas, _mixed(colour, draws.away(colour, 0.25, 0.6), paint), inside)
+    canvas = _mixed(canvas, _mixed(colour, second, paint), inside)
     canvas = _mixed(canvas, draws.unit(3), _bar_in_front(draws, x, y, pixel))
     cosine, sine = draws.direction()
     slope = draws.between(0, 0.35) * (cosine * x + sine * y)
     canvas = canvas * (draws.between(0.65, 1.15) + slope)[:, None]
-    return canvas, draws.between(0.02, 0.1)[:, None]
+    return canvas, draws.between(0.01, 0.05)[:, None]
 
 
 def _background(draws: _Draws, x: Floats, y: Floats) -> Floats:
@@ -138,9 +148,9 @@ def _object(
     draws: _Draws, x: Floats, y: Floats, pixel: np.float32, shape: Codes, texture: Codes
 ) -> tuple[Floats, Floats]:
     """How much of each pixel the object covers, and the share of its second colour there."""
-    cosine, sine = draws.direction()
-    radius = draws.between(0.42, 0.68)
-    x, y = (x - draws.between(-0.35, 0.35)) / radius, (y - draws.between(-0.35, 0.35)) / radius
+    cosine, sine = draws.tilt()
+    radius = draws.between(0.5, 0.75)
+    x, y = (x - draws.between(-0.3, 0.3)) / radius, (y - draws.between(-0.3, 0.3)) / radius
     u, v = cosine * x + sine * y, cosine * y - sine * x
     inside = clip01(_chosen(SHAPES, shape, u, v) * (radius / pixel) + np.float32(0.5))
     rate = draws.between(1, 1.4)
@@ -150,7 +160,7 @@ def _object(
 def _bar_in_front(draws: _Draws, x: Floats, y: Floats, pixel: np.float32) -> Floats:
     cosine, sine = draws.direction()
     across = np.abs(cosine * x + sine * y - draws.between(-0.7, 0.7))
-    there = (draws.unit() < np.float32(0.4)).astype(np.float32)
+    there = (draws.unit() < np.float32(0.25)).astype(np.float32)
     return there * clip01((draws.between(0.06, 0.16) - across) / pixel + np.float32(0.5))
 
 
