@@ -1,9 +1,9 @@
 """The procedural sets: textured shapes under nuisance variation, made from a seed, the same on every machine.
 
-Ten classes are ten shapes, each with a texture of its own; a hundred are every shape with every texture. Position,
-size, rotation, colours, background, small objects behind, a bar in front, lighting and noise vary and say nothing about
-the class. Scenes do not depend on the number of pixels: 16 x 16 is a coarser view of 32 x 32. Draws are AES-CTR under a
-public key, since generators of NumPy and PyTorch change with their versions; image i depends on the seed and i only.
+Ten classes are ten shapes of whatever texture; a hundred are every shape with every texture. Position, size, rotation,
+colours, background, small objects behind, a bar in front, lighting and noise vary and say nothing about the class.
+Scenes do not depend on the number of pixels: 16 x 16 is a coarser view of 32 x 32. Draws are AES-CTR under a public
+key, since generators of NumPy and PyTorch change with their versions; image i depends on the seed and i only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +31,33 @@ _SCENE, _NOISE = 1, 2  # domains of the seed
 _CHUNK = 128  # images made at a time: their planes stay in the cache
 _DRAWS = 64  # words of each image's scene
 _PAIR_SPREAD = np.float32(104.1)  # the deviation of a sum of two bytes
+
+
+class _Plane(NamedTuple):
+    """Coordinates in [-1, 1] of every pixel's middle, (1, size, size) each, and a pixel's side."""
+
+    x: Floats
+    y: Floats
+    pixel: np.float32
+
+
+@dataclass(frozen=True)
+class _Nuisance:
+    """How much an object varies: the tangent of half its largest rotation, how far it lies from the middle, its radius,
+    how often a bar is in front, and the noise's deviation; positions and lengths as parts of half a side."""
+
+    tilt: float
+    shift: float
+    radius: tuple[float, float]
+    barred: float
+    noise: tuple[float, float]
+
+
+#: By number of classes: with a hundred, each is seen a tenth as often, and two things have to be told apart.
+_NUISANCE = {
+    10: _Nuisance(0.4, 0.3, (0.5, 0.75), 0.25, (0.01, 0.05)),
+    100: _Nuisance(0.15, 0.15, (0.65, 0.85), 0.05, (0.005, 0.02)),
+}
 
 
 @dataclass
@@ -69,9 +97,9 @@ class _Draws:
         sign = self.sign()
         return cosine * sign, sine * sign
 
-    def tilt(self, largest: float = 0.4) -> tuple[Floats, Floats]:
-        """A cosine and a sine, (n, 1, 1) each, of an angle whose half has a tangent up to `largest`, by its rational
-        parametrisation: up to 44 degrees to each side for 0.4."""
+    def tilt(self, largest: float) -> tuple[Floats, Floats]:
+        """A cosine and a sine, (n, 1, 1) each, of an angle whose half has a tangent up to `largest`, by the rational
+        parametrisation of the circle: up to 44 degrees to each side for 0.4."""
         t = self.between(-largest, largest)
         scale = np.float32(1) / (np.float32(1) + t * t)
         return (np.float32(1) - t * t) * scale, np.float32(2) * t * scale
@@ -116,22 +144,23 @@ def _scene(draws: _Draws, labels: Codes, classes: int, size: int) -> tuple[Float
     """Light of (n, 3, size, size) before noise, and the noise's deviation, (n, 1, 1, 1)."""
     steps = (np.arange(1, 2 * size, 2, dtype=np.float32) / np.float32(size) - np.float32(1)).astype(np.float32)
     x, y = np.broadcast_arrays(steps[None, None, :], steps[None, :, None])
-    pixel = np.float32(2 / size)
-    shape, texture = (labels, labels) if classes == len(SHAPES) else divmod(labels, len(TEXTURES))
+    plane, nuisance = _Plane(x, y, np.float32(2 / size)), _NUISANCE[classes]
+    shape, texture = (labels, draws.code(len(TEXTURES))) if classes == len(SHAPES) else divmod(labels, len(TEXTURES))
     colour, second, behind = draws.between(0.6, 1, 3), draws.between(0.2, 0.65, 3), draws.between(0, 0.45, 3)
-    canvas = _mixed(behind, draws.away(behind, 0.02, 0.15), _background(draws, x, y))
+    canvas = _mixed(behind, draws.away(behind, 0.02, 0.15), _background(draws, plane))
     for _ in range(2):
-        canvas = _mixed(canvas, draws.unit(3), _spot(draws, x, y, pixel))
-    inside, paint = _object(draws, x, y, pixel, shape, texture)
+        canvas = _mixed(canvas, draws.unit(3), _spot(draws, plane))
+    inside, paint = _object(draws, plane, nuisance, shape, texture)
     canvas = _mixed(canvas, _mixed(colour, second, paint), inside)
-    canvas = _mixed(canvas, draws.unit(3), _bar_in_front(draws, x, y, pixel))
+    canvas = _mixed(canvas, draws.unit(3), _bar_in_front(draws, plane, nuisance.barred))
     cosine, sine = draws.direction()
     slope = draws.between(0, 0.35) * (cosine * x + sine * y)
     canvas = canvas * (draws.between(0.65, 1.15) + slope)[:, None]
-    return canvas, draws.between(0.01, 0.05)[:, None]
+    return canvas, draws.between(*nuisance.noise)[:, None]
 
 
-def _background(draws: _Draws, x: Floats, y: Floats) -> Floats:
+def _background(draws: _Draws, plane: _Plane) -> Floats:
+    x, y, _ = plane
     cosine, sine = draws.direction()
     rate = draws.between(0.5, 2)
     u = (cosine * x + sine * y) * rate + draws.unit()
@@ -139,29 +168,27 @@ def _background(draws: _Draws, x: Floats, y: Floats) -> Floats:
     return _chosen(TEXTURES, draws.code(len(TEXTURES)), u, v)
 
 
-def _spot(draws: _Draws, x: Floats, y: Floats, pixel: np.float32) -> Floats:
-    u, v = x - draws.between(-1, 1), y - draws.between(-1, 1)
-    return clip01((draws.between(0.08, 0.2) - np.sqrt(u * u + v * v)) / pixel + np.float32(0.5))
+def _spot(draws: _Draws, plane: _Plane) -> Floats:
+    u, v = plane.x - draws.between(-1, 1), plane.y - draws.between(-1, 1)
+    return clip01((draws.between(0.08, 0.2) - np.sqrt(u * u + v * v)) / plane.pixel + np.float32(0.5))
 
 
-def _object(
-    draws: _Draws, x: Floats, y: Floats, pixel: np.float32, shape: Codes, texture: Codes
-) -> tuple[Floats, Floats]:
+def _object(draws: _Draws, plane: _Plane, nuisance: _Nuisance, shape: Codes, texture: Codes) -> tuple[Floats, Floats]:
     """How much of each pixel the object covers, and the share of its second colour there."""
-    cosine, sine = draws.tilt()
-    radius = draws.between(0.5, 0.75)
-    x, y = (x - draws.between(-0.3, 0.3)) / radius, (y - draws.between(-0.3, 0.3)) / radius
+    cosine, sine = draws.tilt(nuisance.tilt)
+    radius, shift = draws.between(*nuisance.radius), nuisance.shift
+    x, y = ((axis - draws.between(-shift, shift)) / radius for axis in (plane.x, plane.y))
     u, v = cosine * x + sine * y, cosine * y - sine * x
-    inside = clip01(_chosen(SHAPES, shape, u, v) * (radius / pixel) + np.float32(0.5))
+    inside = clip01(_chosen(SHAPES, shape, u, v) * (radius / plane.pixel) + np.float32(0.5))
     rate = draws.between(1, 1.4)
     return inside, _chosen(TEXTURES, texture, u * rate, v * rate)
 
 
-def _bar_in_front(draws: _Draws, x: Floats, y: Floats, pixel: np.float32) -> Floats:
+def _bar_in_front(draws: _Draws, plane: _Plane, often: float) -> Floats:
     cosine, sine = draws.direction()
-    across = np.abs(cosine * x + sine * y - draws.between(-0.7, 0.7))
-    there = (draws.unit() < np.float32(0.25)).astype(np.float32)
-    return there * clip01((draws.between(0.06, 0.16) - across) / pixel + np.float32(0.5))
+    across = np.abs(cosine * plane.x + sine * plane.y - draws.between(-0.7, 0.7))
+    there = (draws.unit() < np.float32(often)).astype(np.float32)
+    return there * clip01((draws.between(0.06, 0.16) - across) / plane.pixel + np.float32(0.5))
 
 
 def _chosen(functions: tuple[Callable[[Floats, Floats], Floats], ...], codes: Codes, u: Floats, v: Floats) -> Floats:
