@@ -122,6 +122,11 @@ class RangePenalty(Around):
         self._layers: dict[str, PolyAct] = {}
         self._last: Tensor | None = None
 
+    def settings(self) -> dict[str, Any]:
+        """See Objective."""
+        own = {"alpha": self.alpha, "bound": self.bound, "gamma": self.gamma, "warm_up": self.warm_up}
+        return {**super().settings(), **own}
+
     def phase(self, epoch: int) -> Phase:
         """What epoch `epoch` (from 0) trains on."""
         return self.warm_up[epoch] if epoch < len(self.warm_up) else Phase(self.gamma, 1.0)

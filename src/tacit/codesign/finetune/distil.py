@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +69,20 @@ class Distillation(Objective):
         self.pairs = dict(pairs or {}) if features else {}
         self._label_smoothing = label_smoothing
         self._last: dict[str, Tensor] = {}
+
+    def settings(self) -> dict[str, Any]:
+        """See Objective; teachers differ by their weights."""
+        weights = hashlib.sha256()
+        for tensor in self.teacher.state_dict().values():
+            weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return {
+            "soft": self.soft,
+            "temperature": self.temperature,
+            "features": self.features,
+            "pairs": self.pairs,
+            "label_smoothing": self._label_smoothing,
+            "teacher": weights.hexdigest()[:16],
+        }
 
     def begin(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
         """Move the teacher to the model's device. Raises InvalidInput for a pair that names no module."""

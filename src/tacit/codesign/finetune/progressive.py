@@ -96,6 +96,10 @@ class Progressive(Around):
         self._epochs = self._steps = 1
         self._epoch = self._step = 0
 
+    def settings(self) -> dict[str, Any]:
+        """See Objective."""
+        return {**super().settings(), "ramp": self.ramp}
+
     def begin(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
         """Find the model's mixtures."""
         self._sites, self._epochs = blends(model), recipe.epochs

@@ -20,6 +20,11 @@ class Around(Objective):
     def __init__(self, task: Objective | None = None) -> None:
         self.task = task or CrossEntropy()
 
+    def settings(self) -> dict[str, Any]:
+        """See Objective; the task's kind and settings."""
+        kind = type(self.task)
+        return {"task": f"{kind.__module__}.{kind.__qualname__}", "task's settings": self.task.settings()}
+
     def begin(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
         """See Objective."""
         self.task.begin(model, data, recipe)
