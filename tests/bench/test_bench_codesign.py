@@ -77,6 +77,25 @@ def test_every_line_runs_privately_and_is_timed(load: Load, case: Any, tmp_path:
     assert "loopback ms" in load("lib.codesign_page").page(json.loads(book.out.read_text("utf-8")))
 
 
+@pytest.mark.parametrize(("net", "sites", "activations"), [("resnet18", 17, 557_056), ("vgg16", 15, 277_504)])
+def test_the_nets_are_the_published_ones_and_free_to_scale(load: Load, net: str, sites: int, activations: int) -> None:
+    lines = load("lib.codesign_lines")
+    full = lines.NETS[net](lines.FULL, 10).eval()
+    seen: list[int] = []
+    for module in full.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(lambda _, given, y: seen.append(y[0].numel()))
+    with torch.no_grad():
+        assert full(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert (len(seen), sum(seen)) == (sites, activations)
+    small = lines.NETS[net](lines.SMALL, 10)
+    freedom = load("tacit.codesign.finetune.freedom").Freedom(
+        load("tacit.codesign.conversion").convert(small, torch.zeros(1, 3, 16, 16)).model, torch.zeros(2, 3, 16, 16)
+    )
+    assert len(freedom.sites) == sites
+    assert not freedom.blocked
+
+
 def test_lines_bring_what_they_need_and_only_certified_nets_run(load: Load, case: Any, tmp_path: Path) -> None:
     bench, lines = load("codesign"), load("lib.codesign_lines")
     assert bench._with_needs(["fine-tuned"]) == ["relu", "fine-tuned"]

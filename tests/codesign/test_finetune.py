@@ -9,6 +9,7 @@ from torch import nn
 
 import tacit
 from tacit import codesign
+from tacit.codesign.activations.fit import fit
 from tacit.codesign.activations.poly import PolyAct
 from tacit.codesign.finetune import FineTuning, fine_tune, naive, short
 from tacit.codesign.finetune.distil import Distillation, feature_loss, soft_loss
@@ -159,7 +160,7 @@ def test_preparation_changes_nothing_but_pools_until_shares_grow(data, relu) -> 
     teacher.pool = nn.AvgPool2d(2)
     x = data.normalise(data.test.batch(range(20))[0])
     torch.testing.assert_close(student.eval()(x), teacher(x))
-    assert all(blend.poly.scale.shape == (8,) for blend in blends(student).values())
+    assert all(blend.goal.scale.shape == (8,) for blend in blends(student).values())
 
 
 def test_fine_tuning_holds_accuracy_and_ranges_in_a_fifth_of_the_epochs_and_runs_privately(
@@ -180,6 +181,32 @@ def test_fine_tuning_holds_accuracy_and_ranges_in_a_fifth_of_the_epochs_and_runs
     clear = tuned.model(data.normalise(x)).detach().numpy()
     assert np.abs(private - clear).max() < 0.02 * np.abs(clear).max()
     assert (private.argmax(1) == clear.argmax(1)).all()
+
+
+def test_sites_may_be_kept_left_out_or_have_another_polynomial(data, relu) -> None:
+    choices = {"relu": "keep", "relu_2": "identity", "relu_3": fit(2, 8), "relu_5": "poly"}
+    tuned = fine_tune(relu.model, data, short(RELU), FineTuning(examples=200), choices=choices, progress=False)
+    kinds = {name: type(tuned.model.get_submodule(name)).__name__ for name in (*choices, "relu_4")}
+    assert kinds == {
+        "relu": "ReLU",
+        "relu_2": "Identity",
+        "relu_3": "PolyAct",
+        "relu_4": "PolyAct",
+        "relu_5": "PolyAct",
+    }
+    assert tuned.model.get_submodule("relu_3").polynomial.degree == 2
+    assert [site.name for site in tuned.certificate.sites] == ["relu_3", "relu_4", "relu_5"]
+    assert tuned.sites == 3
+    assert tuned.outcome.test.top1 >= relu.test.top1 - 0.05
+    bare = dict.fromkeys(kinds, "keep") | {"relu_2": "identity"}
+    exact = fine_tune(relu.model, data, short(RELU).replace(epochs=2), choices=bare, progress=False)
+    assert exact.certificate.holds
+    assert exact.certificate.largest == 0
+    for wrong, words in (({"relu_9": "keep"}, "no activation 'relu_9'"), ({"relu": "cubic"}, "not 'cubic'")):
+        with pytest.raises(InvalidInput, match=words):
+            fine_tune(relu.model, data, short(RELU), choices=wrong, progress=False)
+    with pytest.raises(InvalidInput, match="is to be replaced"):
+        fine_tune(relu.model, data, short(RELU), choices=dict.fromkeys(kinds, "keep"), progress=False)
 
 
 def test_the_naive_swap_loses_what_fine_tuning_keeps(data, relu) -> None:

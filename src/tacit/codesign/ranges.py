@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tacit.codesign.activations.poly import PolyAct
 from tacit.codesign.data.batches import batches
 from tacit.codesign.data.sets import Data, Split
 from tacit.codesign.pillar import polynomials, watch
@@ -60,8 +61,8 @@ class Certificate:
 
     @property
     def largest(self) -> float:
-        """The largest normalised input of any activation."""
-        return max(site.largest for site in self.sites)
+        """The largest normalised input of any activation; 0 without any."""
+        return max((site.largest for site in self.sites), default=0.0)
 
     @property
     def bad(self) -> tuple[SiteRange, ...]:
@@ -105,16 +106,24 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def certify(
-    model: nn.Module, split: Split, data: Data, *, bound: float = 8.0, batch: int = 256, device: str = "auto"
+    model: nn.Module,
+    split: Split,
+    data: Data,
+    *,
+    bound: float = 8.0,
+    batch: int = 256,
+    device: str = "auto",
+    exact: bool = False,
 ) -> Certificate:
     """Run every example of `split` through `model` in evaluation mode and note each polynomial's largest input.
 
     Inputs are in units of the activation's scale. The model is left as it was, but for its device. Raises InvalidInput
-    for a model without polynomial activations, an empty split, a bound that is not positive and an absent device.
+    for a model without polynomial activations, unless `exact` says that it may have none, an empty split, a bound that
+    is not positive and an absent device.
     """
     if not bound > 0:
         raise InvalidInput(f"the bound of a range certificate must be positive, not {bound!r}")
-    layers = polynomials(model)
+    layers = {} if exact and not _has_polynomials(model) else polynomials(model)
     if not len(split):
         raise InvalidInput("the split holds no example; a range certificate needs the whole evaluation set")
     where = device_of(model, device)
@@ -131,6 +140,10 @@ def certify(
             lost += int((~torch.isfinite(logits)).sum())
     sites = tuple(seen[name].site(name) for name in layers)
     return Certificate(sites, bound, len(split), lost, fingerprint(model), digest.hexdigest())
+
+
+def _has_polynomials(model: nn.Module) -> bool:
+    return any(isinstance(module, PolyAct) for module in model.modules())
 
 
 class _Seen:

@@ -59,16 +59,15 @@ def scales(calibration: Calibration, freedom: Freedom, reach: float, *, powers: 
     Channels that must share a scale get the largest of theirs. With `powers` scales are powers of two, rounded up.
     """
     wanted: defaultdict[int, float] = defaultdict(float)
-    for name, classes in freedom.sites.items():
+    sites = {name: classes for name, classes in freedom.sites.items() if name in calibration.peaks}
+    for name, classes in sites.items():
         peak = calibration.peaks[name]
         floor = _FLOOR * float(peak.max())
         for channel, value in zip(classes.tolist(), peak.tolist(), strict=True):
             wanted[channel] = max(wanted[channel], value, floor)
     chosen = {channel: _rounded(value / reach, powers) for channel, value in wanted.items()}
     chosen[FIXED] = 1.0
-    return {
-        name: torch.tensor([chosen[channel] for channel in classes.tolist()]) for name, classes in freedom.sites.items()
-    }
+    return {name: torch.tensor([chosen[c] for c in classes.tolist()]) for name, classes in sites.items()}
 
 
 def _rounded(scale: float, powers: bool) -> float:

@@ -21,19 +21,22 @@ Order = Literal["blend", "site by site", "at once"]
 
 
 class Blend(nn.Module):
-    """(1 - share) exact(x) + share poly(x), of any shape; `share` goes from 0 to 1 while training replaces `exact`."""
+    """(1 - share) exact(x) + share goal(x), of any shape; `share` goes from 0 to 1 while training replaces `exact`.
 
-    def __init__(self, exact: nn.Module, poly: PolyAct, share: float = 0.0) -> None:
+    The goal is a polynomial, or nothing at all: the identity.
+    """
+
+    def __init__(self, exact: nn.Module, goal: PolyAct | nn.Identity, share: float = 0.0) -> None:
         super().__init__()
-        self.exact, self.poly, self.share = exact, poly, share
+        self.exact, self.goal, self.share = exact, goal, share
 
     def forward(self, x: Tensor) -> Tensor:
         """The mixture; whatever has no share in it is not computed."""
         if self.share <= 0:
             return self.exact(x)
         if self.share >= 1:
-            return self.poly(x)
-        return (1 - self.share) * self.exact(x) + self.share * self.poly(x)
+            return self.goal(x)
+        return (1 - self.share) * self.exact(x) + self.share * self.goal(x)
 
 
 def blends(model: nn.Module) -> dict[str, Blend]:
@@ -42,20 +45,20 @@ def blends(model: nn.Module) -> dict[str, Blend]:
 
 
 def settle(model: nn.Module) -> nn.Module:
-    """`model` with each mixture replaced, in place, by its polynomial."""
+    """`model` with each mixture replaced, in place, by its goal."""
     for name in blends(model):
         owner, _, last = name.rpartition(".")
-        setattr(model.get_submodule(owner), last, model.get_submodule(name).poly)
+        setattr(model.get_submodule(owner), last, model.get_submodule(name).goal)
     return model
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """The shares of polynomials over a run: from 0 at its start to 1 after `part` of its steps.
+    """The shares of the goals over a run: from 0 at its start to 1 after `part` of its steps.
 
     order   "blend": every site grows from 0 to 1 at the same pace
             "site by site": sites follow each other in the model's order, each growing alone
-            "at once": polynomials from the first step
+            "at once": goals from the first step
 
     Raises InvalidInput unless 0 <= part <= 1 and the order is one of these.
     """
@@ -72,7 +75,7 @@ class Ramp:
             raise InvalidInput(f'the order is "blend", "site by site" or "at once", not {self.order!r}')
 
     def share(self, place: int, count: int, done: float) -> float:
-        """The share of the polynomial at site `place` of `count` when a share `done` of the run's steps is behind."""
+        """The share of the goal at site `place` of `count` when a share `done` of the run's steps is behind."""
         grown = 1.0 if self.order == "at once" or self.part == 0 else min(1.0, done / self.part)
         return min(1.0, max(0.0, grown * count - place)) if self.order == "site by site" else grown
 
@@ -83,9 +86,9 @@ class Ramp:
 
 
 class Progressive(Around):
-    """`task` while the model's mixtures turn into polynomials, a little every step, as `ramp` says.
+    """`task` while the model's mixtures turn into their goals, a little every step, as `ramp` says.
 
-    Only epochs that began with polynomials alone may be selected. Raises InvalidInput when the ramp leaves no such
+    Only epochs that began with goals alone may be selected. Raises InvalidInput when the ramp leaves no such
     epoch, and for a model without mixtures.
     """
 
@@ -108,8 +111,8 @@ class Progressive(Around):
             raise InvalidInput("the model has no activation that is being replaced; fine_tune prepares it")
         if not self.ready(self._epochs - 1):
             raise InvalidInput(
-                f"replacing activations over {self.ramp.part:g} of {self._epochs} epochs leaves none with polynomials "
-                "alone; train longer or replace them sooner"
+                f"replacing activations over {self.ramp.part:g} of {self._epochs} epochs leaves none without them "
+                "at the end; train longer or replace them sooner"
             )
         super().begin(model, data, recipe)
 
@@ -126,7 +129,7 @@ class Progressive(Around):
         return super().loss(model, x, y)
 
     def ready(self, n: int) -> bool:
-        """Whether epoch `n` begins with polynomials alone."""
+        """Whether epoch `n` begins with goals alone."""
         finished = self.ramp.order == "at once" or n / self._epochs >= self.ramp.part
         return finished and super().ready(n)
 
@@ -141,9 +144,9 @@ class Progressive(Around):
         super().restore(state)
 
     def parts(self) -> dict[str, float]:
-        """The task's parts, and the mean share of polynomials."""
+        """The task's parts, and how much is replaced on average."""
         shares = [blend.share for blend in self._sites.values()]
-        return {**super().parts(), "polynomial": sum(shares) / max(1, len(shares))}
+        return {**super().parts(), "replaced": sum(shares) / max(1, len(shares))}
 
     def end(self, model: nn.Module) -> None:
         """Forget the model."""

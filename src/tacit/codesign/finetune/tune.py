@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +25,14 @@ from tacit.codesign.pillar import RangePenalty
 from tacit.codesign.ranges import Certificate, certify
 from tacit.codesign.separate import spots
 from tacit.codesign.training.loop import Outcome, train
+from tacit.codesign.training.objective import Objective
 from tacit.codesign.training.recipe import Recipe
 from tacit.errors import InvalidInput
 
-__all__ = ["SHARE", "FineTuning", "Tuned", "fine_tune", "prepare", "short"]
+__all__ = ["SHARE", "Choice", "FineTuning", "Tuned", "fine_tune", "prepare", "short"]
 
+#: What becomes of an activation.
+Choice = Literal["poly", "identity", "keep"] | Polynomial
 #: What fine-tuning may take of the epochs of the ReLU net's training.
 SHARE = 0.2
 #: Images at a time, where ranges are observed.
@@ -74,11 +79,11 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The result: `model` has plain polynomials, scales folded into its weights, in evaluation mode.
+    """The result: `model` has plain polynomials, scales folded into its weights, and is in evaluation mode.
 
     outcome      of the training, of a model that still has scales
     certificate  of `model`'s ranges on the test split: `export` asks for it
-    scaled       how many activations were normalised, of `sites`
+    scaled       how many polynomials were normalised, of `sites` in all
     blocked      why others could not be, by site
     """
 
@@ -108,67 +113,88 @@ def fine_tune(
     recipe: Recipe,
     how: FineTuning | None = None,
     *,
+    choices: Mapping[str, Choice] | None = None,
     teacher: nn.Module | None = None,
     folder: Path | None = None,
     resume: bool = True,
     progress: bool = True,
     bound: float = 8.0,
 ) -> Tuned:
-    """Replace every activation of the trained `model` by a polynomial and train for as long as `recipe` says.
+    """Replace activations of the trained `model` by polynomials and train for as long as `recipe` says.
 
-    1. Activations become mixtures with a polynomial, max pools become average pools.
+    `choices` says what becomes of a site (named as by `convert`): "poly", which is what becomes of all others, another
+    Polynomial, "identity" or "keep".
+
+    1. Activations become mixtures with their replacement, max pools become average pools.
     2. On training data each channel gets a scale; where values are added, one scale for all that meet.
-    3. Training: polynomials take over along the ramp; soft labels and features of `teacher` (by default the given
+    3. Training: replacements take over along the ramp; soft labels and features of `teacher` (by default the given
        model), the range penalty and clipped gradients hold the net together.
     4. Scales are folded into weights, and the ranges on the whole test split certified against `bound`.
 
-    The given model is not changed. Raises InvalidInput for a model without activations or that cannot be traced, and
-    what `train` raises. Whether the ranges hold is for the caller to see: `certificate.require()`.
+    The given model is not changed. Raises InvalidInput for a model without activations or that cannot be traced and for
+    a choice of no site, and what `train` raises. Whether the ranges hold is for the caller to see:
+    `certificate.require()`.
     """
     how = how or FineTuning()
-    student, blocked = prepare(model, data, how)
-    guide = _mixed(model if teacher is None else teacher, data, how, maxpool="keep")
-    names = list(blends(student))
-    pairs = {name: name for name in names if name in blends(guide)}
-    distilled = Distillation(
+    student, blocked = prepare(model, data, how, choices)
+    guide = _mixed(model if teacher is None else teacher, data, how, {}, maxpool="keep")
+    modules = dict(student.named_modules())
+    pairs = {name: name for name in blends(guide) if name in modules}
+    objective: Objective = Distillation(
         guide, soft=how.soft, temperature=how.temperature, features=how.features if pairs else 0.0, pairs=pairs
     )
-    held = RangePenalty(distilled, alpha=how.alpha, bound=how.bound, gamma=how.gamma, warm_up=())
-    objective = Progressive(held, Ramp(how.ramp, how.order))
+    scaled = [name for name, blend in blends(student).items() if isinstance(blend.goal, PolyAct)]
+    if scaled:
+        objective = RangePenalty(objective, alpha=how.alpha, bound=how.bound, gamma=how.gamma, warm_up=())
+    objective = Progressive(objective, Ramp(how.ramp, how.order))
     outcome = train(student, data, recipe, objective=objective, folder=folder, resume=resume, progress=progress)
     final = settle(copy.deepcopy(outcome.model)).eval()
-    if how.normalise:
+    if how.normalise and scaled:
         final = fold(final, _example(final, data))
-    certificate = certify(final, data.test, data, bound=bound)
-    return Tuned(final, outcome, certificate, len(names) - len(blocked), len(names), blocked)
+    certificate = certify(final, data.test, data, bound=bound, exact=True)
+    return Tuned(final, outcome, certificate, len(scaled) - len(blocked), len(scaled), blocked)
 
 
-def prepare(model: nn.Module, data: Data, how: FineTuning) -> tuple[nn.Module, dict[str, str]]:
+def prepare(
+    model: nn.Module, data: Data, how: FineTuning, choices: Mapping[str, Choice] | None = None
+) -> tuple[nn.Module, dict[str, str]]:
     """A copy of `model` with mixtures, exact so far, of polynomials scaled on data; and why some have scale 1."""
-    student = _mixed(model, data, how, maxpool="avg")
-    sites = blends(student)
+    student = _mixed(model, data, how, choices or {}, maxpool="avg")
+    sites = {name: blend.goal for name, blend in blends(student).items() if isinstance(blend.goal, PolyAct)}
     if not how.normalise:
         return student, dict.fromkeys(sites, "scales were not asked for")
     freedom = Freedom(student, _example(student, data))
     count = min(how.examples, len(data.train))
-    if not count:
-        raise InvalidInput(f"{data.name} has no training example to observe ranges on")
     images = (data.normalise(data.train.batch(part)[0]) for part in torch.arange(count).split(_BATCH))
-    for name, scale in scales(observe(student, sites, images), freedom, how.reach, powers=how.powers).items():
-        sites[name].poly.rescale(scale.to(next(student.parameters()).device))
-    return student, dict(freedom.blocked)
+    found = observe(student, {name: student.get_submodule(name) for name in sites}, images)
+    for name, scale in scales(found, freedom, how.reach, powers=how.powers).items():
+        sites[name].rescale(scale.to(next(student.parameters()).device))
+    return student, {name: reason for name, reason in freedom.blocked.items() if name in sites}
 
 
-def _mixed(model: nn.Module, data: Data, how: FineTuning, *, maxpool: str) -> nn.Module:
-    """A copy of `model` with a mixture at every activation, exact so far."""
+def _mixed(model: nn.Module, data: Data, how: FineTuning, choices: Mapping[str, Choice], *, maxpool: str) -> nn.Module:
+    """A copy of `model` with a mixture at every activation that is to change, exact so far."""
     conversion = convert(model, _example(model, data), activation="keep", maxpool=maxpool)
     wanted = {change.site.name for change in conversion.changes if change.site.kind not in (MAXPOOL, *BOUNDED)}
+    if unknown := sorted(choices.keys() - wanted):
+        raise InvalidInput(f"the model has no activation {unknown[0]!r} to replace; it has {', '.join(sorted(wanted))}")
     for spot in [spot for spot in spots(conversion.model) if spot.path in wanted]:
-        mixture = Blend(spot.module, PolyAct(how.polynomial, tail=how.tail))
-        spot.parent._modules[spot.name] = mixture.train(spot.module.training)
+        choice = choices.get(spot.path, "poly")
+        if choice != "keep":
+            mixture = Blend(spot.module, _goal(choice, how, spot.path))
+            spot.parent._modules[spot.name] = mixture.train(spot.module.training)
     if not blends(conversion.model):
-        raise InvalidInput("none of the model's activations can be replaced by a polynomial; see convert's report")
+        raise InvalidInput("none of the model's activations is to be replaced, or can be; see convert's report")
     return conversion.model
+
+
+def _goal(choice: Choice, how: FineTuning, site: str) -> PolyAct | nn.Identity:
+    """What stands at a site in the end."""
+    if isinstance(choice, Polynomial):
+        return PolyAct(choice, tail=how.tail)
+    if choice not in ("poly", "identity"):
+        raise InvalidInput(f'{site} becomes "poly", a Polynomial, "identity" or "keep", not {choice!r}')
+    return PolyAct(how.polynomial, tail=how.tail) if choice == "poly" else nn.Identity()
 
 
 def _example(model: nn.Module, data: Data) -> Tensor:
