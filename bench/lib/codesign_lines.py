@@ -24,6 +24,7 @@ from tacit.codesign.ranges import Certificate, certify
 from tacit.codesign.training.evaluate import Scores
 from tacit.codesign.training.loop import train
 from tacit.codesign.training.recipe import Recipe
+from tacit.plan.policy import Policy
 from tacit.zoo.nets._residual import BasicBlock, ImageResNet
 from tacit.zoo.nets.vgg16 import VGG16
 
@@ -104,7 +105,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Made:
-    """A trained net of a line: how long it took, how good it is, what its ranges are; `facts` go to the results."""
+    """A trained net of a line: how long it took, how good it is, what its ranges are; `facts` go to the results.
+
+    `policies` are those that it is compiled under for links by name, the default one for others.
+    """
 
     name: str
     model: nn.Module
@@ -114,6 +118,7 @@ class Made:
     held_out: float | None = None
     certificate: Certificate | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
 
     @property
     def runnable(self) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from lib.codesign_frontiers import frontiers
+
 __all__ = ["page"]
 
 Row = dict[str, Any]
@@ -29,6 +31,8 @@ _LINES = """
 | naive | quartics swapped into the trained net, then as many epochs as fine-tuning gets, by cross-entropy alone |
 | pillar | PILLAR from scratch: quartic, range penalty with warm-up, clipping in training, its published numbers |
 | fine-tuned | from the trained net in a fifth of its epochs: scales, progressive replacement, distillation, penalty |
+| deepreduce | DeepReDuce's nets: ReLUs culled by stage, thinned by layer, at half the resolution; each trained anew |
+| planner | what `tacit codesign search` finds for a link ([how](codesign/search.md)), in a fifth of the epochs |
 
 "Top-1" is on the test split, which nothing was chosen by; the epoch is chosen on held-out images. "Largest input" is
 the range certificate: the largest |x / scale| at any polynomial over the whole test split, clipping off; beyond 8 the
@@ -48,7 +52,12 @@ def page(results: Row) -> str:
     about = results["machine"]
     parts = [_HEAD, f"\nMachine: {about['cpu']}, {about['cores_used']} cores, {about['date']}.\n", _LINES]
     for (scale, data), chosen in _grouped(rows, "scale", "data"):
-        parts += [f"\n## {_SCALES.get(scale, scale)}, {data}\n", *_accuracy(chosen), *_latency(chosen)]
+        parts += [
+            f"\n## {_SCALES.get(scale, scale)}, {data}\n",
+            *_accuracy(chosen),
+            *_latency(chosen),
+            *frontiers(chosen),
+        ]
     parts += ["\n## Targets\n\n", *_targets(rows)]
     return "".join(parts)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tacit.cli._codesign_search import search
 from tacit.cli._cryptonas import cryptonas
 
 __all__ = ["commands"]
 
-commands = (cryptonas,)
+commands = (search, cryptonas)

@@ -25,7 +25,7 @@ from tacit.codesign.training.recipe import Recipe
 from tacit.codesign.training.steps import Stepper
 from tacit.errors import InvalidInput
 
-__all__ = ["Epoch", "Outcome", "train"]
+__all__ = ["Epoch", "Outcome", "check_fit", "train"]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def train(
     objective = objective or CrossEntropy()
     device = find_device(recipe.device)
     model.to(device)
-    _check_fit(model, data, device)
+    check_fit(model, data, device)
     with ExitStack() as stack:
         stack.enter_context(using_threads(recipe.threads))
         stack.enter_context(seeded(device))
@@ -163,7 +163,7 @@ def train(
         return _finish(run, save)
 
 
-def _check_fit(model: nn.Module, data: Data, device: torch.device) -> None:
+def check_fit(model: nn.Module, data: Data, device: torch.device) -> None:
     """The model takes the data set's images and gives (N, classes), tried in evaluation mode on two of them.
 
     Raises:

@@ -1,0 +1,1 @@
+"""The planner's search: which activation sites stay exact, become polynomials or go, by accuracy against seconds."""
