@@ -11,6 +11,7 @@ from tacit.errors import InvalidInput, Refused
 from tacit.front.clear import run_clear
 from tacit.front.compile import compile_model
 from tacit.plan.compile import proven_bounds
+from tacit.plan.place import settled
 from tacit.plan.plan import Plan
 from tacit.plan.policy import Policy
 from tacit.run.simulate import simulate
@@ -74,3 +75,26 @@ def test_inputs_beyond_the_range_are_refused(ranges: str) -> None:
     simulate(plan, np.ones((1, 3)))
     with pytest.raises(InvalidInput, match="values up to"):
         simulate(plan, np.full((1, 3), 100.0))
+
+
+def test_a_long_recurrence_of_smooth_functions_keeps_its_observed_range() -> None:
+    """Products and sums alone would let the range double at every step."""
+    s = Sketch()
+    x = s.input(1, 4)
+    state, gate = s.op("smooth", x, attrs={"function": "tanh"}), s.op("smooth", x, attrs={"function": "sigmoid"})
+    for _ in range(40):
+        kept = s.op("mul", gate, state)
+        state = s.op("add", kept, s.op("mul", gate, kept))
+    graph = s.graph(state)
+    bounds = {node.id: 2.0 for node in graph.nodes}
+    assert max(settled(graph, bounds).values()) <= 2.0
+    assert settled(graph, {node.id: 2.0**60 for node in graph.nodes})[state] > 1 << 20, "one that follows is smaller"
+
+
+def test_what_bits_can_become_is_not_observed() -> None:
+    s = Sketch()
+    x = s.input(1, 4)
+    bit, soft = s.op("step", x), s.op("smooth", x, attrs={"function": "sigmoid"})
+    both, most = s.op("add", bit, soft), s.op("add", bit, bit)
+    found = settled(s.graph(both, most), dict.fromkeys((x, bit, soft, both, most), 0.25))
+    assert (found[both] >= 2.0, found[most]) == (True, 2.0)

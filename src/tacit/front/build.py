@@ -174,7 +174,7 @@ class Builder:
         before = self._kept.get(id(constant.array))
         if before is not None:
             return before[1]
-        array = np.asarray(constant.array, np.float64)
+        array = np.array(constant.array, np.float64)  # our own, whatever the model's type
         known = self._weights.get(constant.name)
         if constant.name and (known is None or (known.shape == array.shape and np.array_equal(known, array))):
             key = constant.name

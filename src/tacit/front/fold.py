@@ -24,7 +24,7 @@ def fold(
     """The same computation with each `affine` and `bias` merged into the layer before it, if that feeds nothing else.
 
     Reshapes and permutations between the two are seen through. Weights are not rounded here; shared ones are copied
-    before a change.
+    before a change, others change where they are.
     """
     folding = _Folding(nodes, outputs, weights)
     for node in nodes:
@@ -105,7 +105,9 @@ class _Folding:
         old = self.weights[keys[main]]
         summand = self.weights[keys[shift]] if shift in keys else np.zeros(old.shape[0])
         if gain is not None:
-            keys[main] = self._store(target, main, old * gain.reshape(-1, *(1,) * (old.ndim - 1)))
+            alone = self._sharers[keys[main]] == 1
+            factors = gain.reshape(-1, *(1,) * (old.ndim - 1))
+            keys[main] = self._store(target, main, np.multiply(old, factors, out=old if alone else None))
             summand = summand * gain
         if offset is not None:
             summand = summand + offset

@@ -261,10 +261,13 @@ class Placement:
 def settled(graph: Graph, bounds: Mapping[str, float]) -> dict[str, float]:
     """`bounds`, with those that follow from the operations alone in place of what was observed: a label may be any.
 
-    An operation with an `extent` has one, and so has whatever moves such values about without the server's weights.
+    An operation with an `extent` has one, and so has whatever moves such values about without the server's weights. In
+    sums and products of smooth functions, which take what values lie between, the smaller of both counts: a recurrence
+    would double its range at every step.
     """
     out: dict[str, float] = dict(bounds)
     certain: set[str] = set()
+    smooth: set[str] = set()
     shapes = {node.id: node.shape for node in graph.nodes}
     for node in graph.nodes:
         operation = ops.load(node.op)
@@ -272,8 +275,12 @@ def settled(graph: Graph, bounds: Mapping[str, float]) -> dict[str, float]:
         own = None if extent is None else extent(node.attrs, *(shapes[i] for i in node.inputs))
         if own is not None:
             out[node.id] = float(own)
+            smooth |= {node.id} if node.op == "smooth" else set()
         elif node.inputs and not node.weights and certain.issuperset(node.inputs) and node.op not in ("poly", "smooth"):
-            out[node.id] = operation.bound(node.attrs, {}, *(out[i] for i in node.inputs))
+            derived = operation.bound(node.attrs, {}, *(out[i] for i in node.inputs))
+            between = smooth.issuperset(node.inputs)
+            out[node.id] = min(derived, bounds[node.id]) if between else derived
+            smooth |= {node.id} if between else set()
         else:
             continue
         certain.add(node.id)

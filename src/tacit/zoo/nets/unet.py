@@ -9,11 +9,10 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tacit.zoo.net import Net, Size
 
-__all__ = ["NET", "Doubling", "UNet"]
+__all__ = ["NET", "UNet"]
 
 
 def _block(name: str, inputs: int, outputs: int) -> nn.Sequential:
@@ -24,22 +23,6 @@ def _block(name: str, inputs: int, outputs: int) -> nn.Sequential:
         layers[f"{name}norm{number}"] = nn.BatchNorm2d(outputs)
         layers[f"{name}relu{number}"] = nn.ReLU()
     return nn.Sequential(layers)
-
-
-class Doubling(nn.ConvTranspose2d):
-    """A transposed convolution whose 2x2 windows do not overlap: (N, inputs, H, W) to (N, outputs, 2 H, 2 W).
-
-    It is done as a 1x1 convolution to four times the channels, which then become pixels: a quarter of the products.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 2, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The enlarged image."""
-        weight = self.weight.permute(1, 2, 3, 0).flatten(0, 2)[:, :, None, None]
-        pixels = functional.conv2d(x, weight, self.bias.repeat_interleave(4))
-        return functional.pixel_shuffle(pixels, 2)
 
 
 class UNet(nn.Module):
@@ -58,7 +41,7 @@ class UNet(nn.Module):
         self.bottleneck = _block("bottleneck", inputs, 2 * inputs)
         for level in range(4, 0, -1):
             channels = width << level - 1
-            self.add_module(f"upconv{level}", Doubling(2 * channels, channels))
+            self.add_module(f"upconv{level}", nn.ConvTranspose2d(2 * channels, channels, 2, 2))
             self.add_module(f"decoder{level}", _block(f"dec{level}", 2 * channels, channels))
         self.conv = nn.Conv2d(width, 1, 1)
 
