@@ -99,7 +99,7 @@ def test_a_trial_trains_and_compiles_a_cell() -> None:
 def test_ray_gives_what_the_loop_gives(tmp_path: Path) -> None:
     """Figures of real training runs agree, a failing trial is a result with its sentence, and results are kept."""
     asked = [configuration(), configuration(width=3), configuration(cell="conv9")]
-    by_ray = run_trials(retrain_trial, asked, runner="ray", folder=tmp_path, resources={"cpu": 1}, progress=False)
+    by_ray = run_trials(retrain_trial, asked, runner="ray", folder=tmp_path, resources={"cpu": 1})
     by_loop = run_trials(retrain_trial, asked, progress=False)
     for ray, loop in zip(by_ray[:2], by_loop[:2], strict=True):
         assert ray.figures is not None

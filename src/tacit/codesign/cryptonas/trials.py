@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from tacit.codesign.training.progress import Report, reporting
+from tacit.codesign.training.progress import reporting
 from tacit.errors import InvalidFile, InvalidInput, TacitError
 
 __all__ = ["Trial", "TrialResult", "run_trials"]
@@ -61,52 +62,64 @@ def run_trials(
     found = {name: _kept(where, name) for name in names} if resume else {}
     left = {name: c for name, c in zip(names, configurations, strict=True) if found.get(name) is None}
     results = {name: result for name, result in found.items() if result is not None}
-    run = _by_ray if runner == "ray" else _by_loop
     with reporting(progress) as report:
-        for name, result in run(trial, left, resources, report):
+
+        def done(name: str, result: TrialResult) -> None:
             results[name] = result
             _keep(where, name, result)
             report.step("trials", len(results), len(names), {})
+            if result.error is not None:
+                report.line(f"trial {name} failed: {result.error}")
+
+        if runner == "ray" and left:
+            _by_ray(trial, left, done, resources, where)
+        else:
+            _by_loop(trial, left, done)
     return tuple(results[name] for name in names)
 
 
 _Named = Mapping[str, Mapping[str, Any]]
+_Done = Callable[[str, TrialResult], None]
 
 
-def _by_loop(
-    trial: Trial, named: _Named, resources: Mapping[str, float] | None, report: Report
-) -> Iterator[tuple[str, TrialResult]]:
+def _by_loop(trial: Trial, named: _Named, done: _Done) -> None:
     for name, configuration in named.items():
         try:
-            yield name, TrialResult(configuration, dict(trial(configuration)))
+            result = TrialResult(configuration, dict(trial(configuration)))
         except TacitError as error:
-            report.line(f"trial {name} failed: {error}")
-            yield name, TrialResult(configuration, None, str(error))
+            result = TrialResult(configuration, None, str(error))
+        done(name, result)
 
 
 def _by_ray(
-    trial: Trial, named: _Named, resources: Mapping[str, float] | None, report: Report
-) -> Iterator[tuple[str, TrialResult]]:
-    if not named:
-        return
+    trial: Trial, named: _Named, done: _Done, resources: Mapping[str, float] | None, folder: Path | None
+) -> None:
     try:
         import ray
         from ray import tune
     except ModuleNotFoundError as error:
         raise InvalidInput('runner="ray" needs Ray Tune; install tacit[ray], or use runner="loop"') from error
 
+    class Keep(tune.Callback):
+        """Keeps each result as soon as it is there, for an interruption. Ray pickles it: it knows names and paths."""
+
+        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            name = trial.config["name"]
+            _keep(folder, name, TrialResult(named[name], trial.last_result["figures"]))
+
     def trainable(chosen: Mapping[str, Any]) -> dict[str, Any]:
         return {"figures": dict(trial(named[chosen["name"]]))}
 
     wrapped = tune.with_resources(trainable, dict(resources)) if resources else trainable
-    with _connected(ray):
-        for result in tune.Tuner(wrapped, param_space={"name": tune.grid_search(list(named))}).fit():
-            name = result.config["name"]
-            if result.error is not None:
-                report.line(f"trial {name} failed")
-                yield name, TrialResult(named[name], None, _reason(result.error))
-                continue
-            yield name, TrialResult(named[name], result.metrics["figures"])
+    with _connected(ray), TemporaryDirectory(prefix="tacit-ray-", ignore_cleanup_errors=True) as scratch:
+        settings = tune.RunConfig(storage_path=scratch, callbacks=[Keep()], verbose=0)
+        grid = tune.Tuner(wrapped, param_space={"name": tune.grid_search(list(named))}, run_config=settings).fit()
+        if any(result.error is None and "figures" not in (result.metrics or {}) for result in grid):
+            raise KeyboardInterrupt  # which Ray takes as the end of the experiment
+        for result in grid:
+            name, failed = result.config["name"], result.error is not None
+            figures = None if failed else result.metrics["figures"]
+            done(name, TrialResult(named[name], figures, _reason(result.error) if failed else None))
 
 
 @contextmanager
