@@ -52,7 +52,12 @@ _Width: TypeAlias = Annotated[
     int | None, typer.Option("--width", min=1, help="Channels of the found net; else the most that the budget allows.")
 ]
 _Epochs: TypeAlias = Annotated[int, typer.Option("--epochs", min=1, help="Epochs of the search.")]
+_Batch: TypeAlias = Annotated[int, typer.Option("--batch", min=1, help="Examples a step, in search and training.")]
 _Steps: TypeAlias = Annotated[int, typer.Option("--controller-steps", min=1, help="Controller's steps an epoch.")]
+_Rate: TypeAlias = Annotated[
+    float,
+    typer.Option("--controller-lr", help="The controller's learning rate; more than published for short searches."),
+]
 _Retrain: TypeAlias = Annotated[
     int, typer.Option("--retrain-epochs", min=0, help="Epochs of the found net; 0: search only.")
 ]
@@ -78,7 +83,9 @@ def cryptonas(
     search_width: _SearchWidth = 12,
     width: _Width = None,
     epochs: _Epochs = 310,
+    batch: _Batch = 128,
     controller_steps: _Steps = 50,
+    controller_lr: _Rate = 1e-3,
     retrain_epochs: _Retrain = 310,
     seed: _Seed = 0,
     device: _Device = "auto",
@@ -105,8 +112,9 @@ def cryptonas(
     chosen = tuple(name.strip() for name in operations.split(","))
     space = Space.of(loaded, layers=layers, width=search_width, operations=chosen)
     prices = _Prices(relus, seconds, link, *_owners(policy, rates))
-    common = {"seed": seed, "device": device}
-    found = _search(space, loaded, prices, width, output, not afresh, epochs, controller_steps, common)
+    common = {"seed": seed, "device": device, "batch": batch}
+    controller = {"steps": controller_steps, "lr": controller_lr}
+    found = _search(space, loaded, prices, width, output, not afresh, {"epochs": epochs, **common}, controller)
     deployed = space.wide(width or prices.width(space, found.cell))
     report = _searched(deployed, found, prices)
     if retrain_epochs:
@@ -166,9 +174,8 @@ def _search(
     width: int | None,
     output: Path,
     resume: bool,
-    epochs: int,
-    steps: int,
-    common: dict[str, Any],
+    settings: dict[str, Any],
+    controller: dict[str, Any],
 ) -> Found:
     from tacit.codesign.cryptonas.controller import ControllerSettings
     from tacit.codesign.cryptonas.search import search
@@ -176,9 +183,9 @@ def _search(
 
     if prices.relus is not None:
         space.width_within(prices.relus)  # too small a budget is said before the search
-    settings = SearchSettings(epochs=epochs, controller=ControllerSettings(steps=steps), **common)
+    asked = SearchSettings(controller=ControllerSettings(**controller), **settings)
     budget = prices.budget(space.wide(width or space.width))
-    return search(space, data, settings, budget=budget, folder=output / "search", resume=resume)
+    return search(space, data, asked, budget=budget, folder=output / "search", resume=resume)
 
 
 def _searched(space: Space, found: Found, prices: _Prices) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tacit.errors import InvalidInput
 from tacit.plan.policy import Policy
 
 POLICY = Policy(input_bits=12, weight_bits=14)
-SPACE = Space(6, 4, 8, classes=5, operations=("conv3", "sep5", "max"))
+SPACE = Space(6, 4, 8, classes=5, operations=("conv3", "max"))
 PLAIN = Cell.parse("conv3 conv3 conv3 conv3 conv3 conv3")
 
 
@@ -49,10 +49,10 @@ def test_probes_span_the_parts_of_every_cell() -> None:
 
 def test_parts_of_a_cell() -> None:
     """Source 0 is skipped from twice and kept once; sources are in the third whose ReLU opens them."""
-    found = parts(SPACE, Cell.parse("conv3 sep5+0 conv3 conv3+2 max conv3+0,3"))
+    found = parts(SPACE, Cell.parse("conv3 max+0 conv3 conv3+2 max conv3+0,3"))
     assert found == {
         ("operation", "0", "conv3"): 1,
-        ("operation", "0 halved", "sep5"): 1,
+        ("operation", "0 halved", "max"): 1,
         ("operation", "1", "conv3"): 1,
         ("operation", "1 halved", "conv3"): 1,
         ("operation", "2", "max"): 1,
