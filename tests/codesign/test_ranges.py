@@ -113,7 +113,40 @@ def test_the_fingerprint_follows_every_weight() -> None:
     assert fingerprint(model) != before
 
 
+@pytest.mark.parametrize(
+    "other",
+    [PolyAct(degree=6), PolyAct(interval=3.0), PolyAct(scale=0.5), nn.Identity(), nn.ReLU()],
+    ids=["degree", "interval", "scale", "none", "exact"],
+)
+def test_a_certificate_is_of_these_polynomials_alone(data, tmp_path, other: nn.Module) -> None:
+    model = net()
+    certificate = certify(model, data.test, data, bound=1e3)
+    model[3] = other  # no parameter, no buffer: the weights are the same
+    assert not certificate.matches(model)
+    with pytest.raises(RangeNotCertified, match="another model"):
+        export(model, certificate, tmp_path / "net.tacit", data)
+    assert not (tmp_path / "net.tacit").exists()
+
+
+def test_the_fingerprint_follows_buffers_that_are_not_saved() -> None:
+    model = net()
+    model.register_buffer("shift", torch.zeros(3), persistent=False)
+    before = fingerprint(model)
+    model.shift[1] = 1.0
+    assert fingerprint(model) != before
+
+
 def test_bad_input_is_one_sentence(data) -> None:
+    with pytest.raises(InvalidInput, match="finite"):
+        certify(net(), data.test, data, bound=math.inf)
+    with pytest.raises(InvalidInput, match="1 example or more"):
+        certify(net(), data.test, data, batch=0)
+    with pytest.raises(InvalidInput, match="10 classes"):
+        certify(nn.Sequential(nn.Flatten(), PolyAct(), nn.Linear(64, 7)), data.test, data)
+    with pytest.raises(InvalidInput, match="cannot take"):
+        certify(nn.Sequential(nn.Conv2d(3, 4, 3), PolyAct()), data.test, data)
+    with pytest.raises(InvalidInput, match="1 example or more"):
+        export(net(), certify(net(), data.test, data, bound=1e3), "no.tacit", data, batch=0)
     with pytest.raises(InvalidInput, match="no polynomial activation"):
         certify(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), data.test, data)
     with pytest.raises(InvalidInput, match="no example"):

@@ -19,13 +19,15 @@ from tacit.codesign.activations.poly import PolyAct
 from tacit.codesign.data.batches import batches
 from tacit.codesign.data.sets import Data, Split
 from tacit.codesign.pillar import polynomials, watch
+from tacit.codesign.structure import structure
 from tacit.codesign.training.devices import device_of, evaluating
+from tacit.codesign.training.evaluate import logits_of
 from tacit.errors import InvalidInput, RangeNotCertified
 from tacit.front.compile import compile_model
 from tacit.plan.plan import Plan
 from tacit.plan.policy import Policy
 
-__all__ = ["Certificate", "SiteRange", "certify", "export", "fingerprint"]
+__all__ = ["Certificate", "SiteRange", "certify", "check_certifiable", "export", "fingerprint"]
 
 #: Activations that an error names, at most.
 _SHOWN = 12
@@ -48,7 +50,7 @@ class Certificate:
     bound       what the largest normalised input may be
     examples    how many examples were seen
     non_finite  logits that were no numbers
-    weights     SHA-256 of the model's parameters and buffers
+    weights     SHA-256 of the model's parameters and buffers, its layers and its polynomials
     data        SHA-256 of the examples
     """
 
@@ -88,14 +90,14 @@ class Certificate:
         )
 
     def matches(self, model: nn.Module) -> bool:
-        """Whether `model` has the weights that the certificate was given for."""
+        """Whether `model` has the weights, the layers and the polynomials that the certificate was given for."""
         return fingerprint(model) == self.weights
 
 
 def fingerprint(model: nn.Module) -> str:
-    """SHA-256 (hex) of every parameter and buffer of `model`, by name, type, shape and value."""
-    digest = hashlib.sha256(b"tacit model 1")
-    for name, tensor in sorted(model.state_dict().items()):
+    """SHA-256 (hex) of every parameter and buffer of `model`, by name, type, shape and value, and its `structure`."""
+    digest = hashlib.sha256(b"tacit model 2" + structure(model).encode())
+    for name, tensor in sorted({**dict(model.named_buffers()), **model.state_dict()}.items()):
         if not isinstance(tensor, torch.Tensor):
             continue
         array = tensor.detach().cpu().contiguous()
@@ -118,14 +120,13 @@ def certify(
     """Run every example of `split` through `model` in evaluation mode and note each polynomial's largest input.
 
     Inputs are in units of the activation's scale. The model is left as it was, but for its device. Raises InvalidInput
-    for a model without polynomial activations, unless `exact` says that it may have none, an empty split, a bound that
-    is not positive and an absent device.
+    for a model without polynomial activations, unless `exact` says that it may have none, one that does not fit the
+    data, an empty split, a bound that is not positive and finite, a `batch` below 1 and an absent device.
     """
-    if not bound > 0:
-        raise InvalidInput(f"the bound of a range certificate must be positive, not {bound!r}")
+    check_certifiable(split, bound)
+    if batch < 1:
+        raise InvalidInput(f"a batch has 1 example or more, and not {batch}")
     layers = {} if exact and not _has_polynomials(model) else polynomials(model)
-    if not len(split):
-        raise InvalidInput("the split holds no example; a range certificate needs the whole evaluation set")
     where = device_of(model, device)
     model.to(where)
     seen = {name: _Seen(layer.polynomial.interval) for name, layer in layers.items()}
@@ -134,12 +135,20 @@ def certify(
         for x, _ in batches(split, torch.arange(len(split)), batch):
             digest.update(np.ascontiguousarray(x.numpy()).data)
             with watch(layers) as inputs:
-                logits = model(data.normalise(x.to(where)))
+                logits = logits_of(model, x.to(where), data)
             for name, given in inputs:
                 seen[name].add(layers[name].normalised(given))
             lost += int((~torch.isfinite(logits)).sum())
     sites = tuple(seen[name].site(name) for name in layers)
     return Certificate(sites, bound, len(split), lost, fingerprint(model), digest.hexdigest())
+
+
+def check_certifiable(split: Split, bound: float) -> None:
+    """That ranges can be certified on `split`, before anything long begins. Raises InvalidInput."""
+    if not 0 < bound < math.inf:
+        raise InvalidInput(f"the bound of a range certificate must be positive and finite, not {bound!r}")
+    if not len(split):
+        raise InvalidInput("the split holds no example; a range certificate needs the whole evaluation set")
 
 
 def _has_polynomials(model: nn.Module) -> bool:
@@ -180,7 +189,9 @@ def export(
     """
     certificate.require()
     if not certificate.matches(model):
-        raise RangeNotCertified("the certificate is of other weights than this model's; certify the model anew")
+        raise RangeNotCertified("the certificate is of another model or other weights; certify the model anew")
+    if batch < 1:
+        raise InvalidInput(f"a batch has 1 example or more, and not {batch}")
     count = max(1, min(calibration, len(data.train)) // batch)
     if count * batch > len(data.train):
         raise InvalidInput(f"a batch of {batch} is larger than the training split of {len(data.train)} examples")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,40 @@ def test_no_data() -> None:
         assemble("made", made(0), made(5))
     with pytest.raises(InvalidInput, match="no training examples"):
         Data("made", made(0), made(1), made(1), (0.0, 0.0), (1.0, 1.0))
+
+
+@dataclass
+class Own:
+    """A split that somebody wrote, which checks nothing."""
+
+    labels: torch.Tensor
+    classes: int = 4
+    shape: tuple[int, int, int] = (2, 4, 4)
+    count: int = 4
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(indices), *self.shape), self.labels[indices]
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (torch.tensor([0, 1, 4, 2]), "label 4 of example 2 is out of range"),
+        (torch.tensor([0, -1, 3, 2]), "label -1 of example 1 is out of range"),
+        (torch.tensor([0, 1, 2]), "4 examples and labels of"),
+        (torch.tensor([[0], [1], [2], [3]]), "4 examples and labels of"),
+        (torch.tensor([0.0, 1.0, 2.0, 3.0]), "labels are int64"),
+    ],
+)
+def test_labels_of_splits_of_ones_own(place: int, labels: torch.Tensor, says: str) -> None:
+    good = Own(torch.arange(4))
+    splits = [Own(labels) if i == place else good for i in range(3)]
+    with pytest.raises(InvalidInput, match=says):
+        Data("made", *splits, (0.0, 0.0), (1.0, 1.0))
 
 
 def test_splits_must_agree() -> None:

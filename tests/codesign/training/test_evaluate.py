@@ -67,6 +67,13 @@ def test_a_class_count_that_does_not_match(digits: Data) -> None:
         evaluate(model, digits.held_out, digits)
 
 
+def test_what_does_not_fit_is_one_sentence(digits: Data) -> None:
+    with pytest.raises(InvalidInput, match=r"cannot take digits's images of \(1, 8, 8\)"):
+        evaluate(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 10)), digits.test, digits)
+    with pytest.raises(InvalidInput, match="a batch has 1 example or more"):
+        evaluate(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), digits.test, digits, batch=0)
+
+
 def test_nothing_to_evaluate() -> None:
     data = numbered(2, [0, 1])
     empty = Images(torch.empty(0, 1, 2, 2, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), 2)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tacit.codesign import CrossEntropy, Data, Objective, Outcome, Recipe, evaluate, train
+from tacit.codesign import CrossEntropy, Data, Objective, Outcome, PolyAct, Recipe, evaluate, train
 from tacit.codesign.data.sets import Images, assemble
 from tacit.codesign.seeding import generator
 from tacit.codesign.training.evaluate import Scores
@@ -160,7 +160,49 @@ def test_checkpoints_of_other_models_objectives_and_data(digits: Data, small_net
         train(small_net(), fewer, RECIPE, folder=tmp_path, progress=False)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_a_checkpoint_of_other_polynomials_is_not_continued(digits: Data, tmp_path: Path) -> None:
+    def made(degree: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), PolyAct(degree=degree), nn.Linear(8, 10))
+
+    train(made(4), digits, RECIPE, folder=tmp_path, progress=False)
+    with pytest.raises(InvalidInput, match="its model is"):
+        train(made(2), digits, RECIPE, folder=tmp_path, progress=False)
+
+
+class Late(CrossEntropy):
+    """Presses Ctrl-C when the last epoch is ranked, after its last step."""
+
+    def rank(self, model: nn.Module, scores: Scores) -> tuple[float, ...]:
+        self.ranked = getattr(self, "ranked", 0) + 1
+        if self.ranked == RECIPE.epochs:
+            signal.raise_signal(signal.SIGINT)
+        return super().rank(model, scores)
+
+
+def test_ctrl_c_after_the_last_step_is_not_lost(digits: Data, small_net: Make, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(small_net(), digits, RECIPE, objective=Late(), folder=tmp_path, progress=False)
+    assert train(small_net(), digits, RECIPE, objective=Late(), folder=tmp_path, progress=False).epochs == 3
+
+
+def test_parts_are_known_after_an_interruption_too(digits: Data, small_net: Make, tmp_path: Path) -> None:
+    last = len(digits.train) // RECIPE.batch - 1
+    with pytest.raises(KeyboardInterrupt):
+        train(small_net(), digits, RECIPE, objective=Stops(last), folder=tmp_path, progress=False)
+    resumed = train(small_net(), digits, RECIPE, objective=Stops(-5), folder=tmp_path, progress=False)
+    assert all("top1" in epoch.parts for epoch in resumed.history)
+
+
+@pytest.mark.parametrize("state", [{}, [], {"history": [], "best": 3, "step": 0}])
+def test_a_checkpoint_that_misses_parts(digits: Data, small_net: Make, tmp_path: Path, state: Any) -> None:
+    train(small_net(), digits, RECIPE, folder=tmp_path, progress=False)
+    path = tmp_path / "checkpoint.pt"
+    torch.save({**torch.load(path, weights_only=True), "state": state}, path)
+    with pytest.raises(InvalidFile, match="delete it to start afresh"):
+        train(small_net(), digits, RECIPE, folder=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"not a checkpoint", None])
 def test_damaged_checkpoints(digits: Data, small_net: Make, tmp_path: Path, content: bytes | None) -> None:
     train(small_net(), digits, RECIPE, folder=tmp_path, progress=False)
     path = tmp_path / "checkpoint.pt"

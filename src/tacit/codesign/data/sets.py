@@ -135,7 +135,8 @@ class Data:
     `flip` says whether a mirrored image keeps its class. The splits must agree in shape and number of classes.
 
     Raises:
-        InvalidInput: they do not, the training split is empty, or mean or deviation do not fit the channels.
+        InvalidInput: they do not, the training split is empty, a label is out of range, or mean or deviation do not fit
+            the channels.
     """
 
     name: str
@@ -155,6 +156,13 @@ class Data:
                     f"the {title} split of {self.name} has images of {split.shape} in {split.classes} classes, and "
                     f"the training split {self.shape} in {self.classes}; they must be the same"
                 )
+        for title, split in (("training", self.train), ("held-out", self.held_out), ("test", self.test)):
+            if split.labels.shape != (len(split),):
+                raise InvalidInput(
+                    f"the {title} split of {self.name} has {len(split)} examples and labels of "
+                    f"{tuple(split.labels.shape)}; give one label an example"
+                )
+            check_labels(split.labels, self.classes)
         if not len(self.mean) == len(self.std) == self.shape[0] or min(self.std) <= 0:
             raise InvalidInput(f"{self.name} has {self.shape[0]} channels; give as many means and positive deviations")
 

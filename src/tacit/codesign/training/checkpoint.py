@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import nn
 
 from tacit.codesign.data.sets import Data
+from tacit.codesign.structure import structure
 from tacit.codesign.training.objective import Objective
 from tacit.codesign.training.recipe import Recipe
 from tacit.errors import InvalidFile, InvalidInput
@@ -21,11 +21,10 @@ __all__ = ["FILE", "identity", "load", "save"]
 #: The checkpoint's name in a run's folder.
 FILE = "checkpoint.pt"
 _FORMAT = 1
-_ALTERED = (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def identity(model: nn.Module, data: Data, recipe: Recipe, objective: Objective, select: str) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued: recipe, data, objective, shapes of the model."""
+    """What must be the same for a checkpoint to be continued: recipe, data, objective, the model's layers and shapes."""
     shapes = [(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
     kind = type(objective)
     return {
@@ -37,7 +36,7 @@ def identity(model: nn.Module, data: Data, recipe: Recipe, objective: Objective,
         "training labels": hashlib.sha256(data.train.labels.numpy().tobytes()).hexdigest()[:16],
         "objective": f"{kind.__module__}.{kind.__qualname__}",
         **{f"objective's {name}": repr(value) for name, value in objective.settings().items()},
-        "model": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],
+        "model": hashlib.sha256(repr((structure(model), shapes)).encode()).hexdigest()[:16],
     }
 
 
@@ -74,8 +73,8 @@ def load(folder: Path, who: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-        version, theirs, state = found["format"], found["identity"], found["state"]
-    except _ALTERED as error:
+        version, theirs, state = found["format"], dict(found["identity"]), dict(found["state"])
+    except Exception as error:  # PyTorch's reader raises anything at a damaged file
         raise InvalidFile(f"{path} is no checkpoint of ours, or it is damaged; delete it to start afresh") from error
     if version != _FORMAT:
         raise InvalidFile(f"the checkpoint {path} has format {version}, and this version reads {_FORMAT}; delete it")
@@ -85,4 +84,4 @@ def load(folder: Path, who: dict[str, Any]) -> dict[str, Any] | None:
                 f"the checkpoint {path} is another run's: its {name} is {theirs.get(name)!r} and this one's "
                 f"{who[name]!r}; use another folder, or resume=False to start afresh"
             )
-    return dict(state)
+    return state

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tacit.codesign.data.batches import batches
-from tacit.codesign.data.sets import Data, Split
+from tacit.codesign.data.sets import Data, Split, check_labels
 from tacit.codesign.training.devices import device_of, evaluating
 from tacit.errors import InvalidInput
 
-__all__ = ["Scores", "check_logits", "evaluate"]
+__all__ = ["Scores", "evaluate", "logits_of"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,11 @@ def evaluate(model: nn.Module, split: Split, data: Data, *, batch: int = 256, de
     The model stays where it is ("auto") or is moved to `device`; its modes are left as they were.
 
     Raises:
-        InvalidInput: the split is empty, the device is absent, or the model gives other than (N, classes) logits.
+        InvalidInput: the split is empty, the device is absent, a label is out of range, `batch` is below 1, or the
+            model does not take the images or gives other than (N, classes) logits.
     """
+    if batch < 1:
+        raise InvalidInput(f"a batch has 1 example or more, and not {batch}")
     if not len(split):
         raise InvalidInput(f"this split of {data.name} is empty, so there is nothing to evaluate on")
     where = device_of(model, device)
@@ -42,25 +45,35 @@ def evaluate(model: nn.Module, split: Split, data: Data, *, batch: int = 256, de
     total = torch.zeros(3, dtype=torch.float64)
     with evaluating(model):
         for x, y in batches(split, torch.arange(len(split)), batch):
-            logits = model(data.normalise(x.to(where)))
-            check_logits(logits, len(y), data.classes)
+            check_labels(y, data.classes)
+            logits = logits_of(model, x.to(where), data)
             total += _sums(logits.float().cpu(), y)
     hits, loss, non_finite = total.tolist()
     return Scores(hits / len(split), loss / len(split), int(non_finite), len(split))
 
 
-def check_logits(logits: Tensor, count: int, classes: int) -> None:
-    """A model's output is (count, classes).
+def logits_of(model: nn.Module, x: Tensor, data: Data) -> Tensor:
+    """The logits, (N, classes), of images x of (N, C, H, W) in [0, 1].
 
     Raises:
-        InvalidInput: it is not; says both shapes.
+        InvalidInput: the model cannot take the images, or gives another shape; says both shapes.
     """
+    count, classes = len(x), data.classes
+    try:
+        logits = model(data.normalise(x))
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInput(f"the model cannot take {data.name}'s images of {tuple(x.shape[1:])}: {reason}") from error
     found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if found != (count, classes):
         raise InvalidInput(
             f"the model gives {found} for {count} images, and the data set has {classes} classes; "
             f"its last layer must give ({count}, {classes})"
         )
+    assert isinstance(logits, Tensor)
+    return logits
 
 
 def _sums(logits: Tensor, y: Tensor) -> Tensor:

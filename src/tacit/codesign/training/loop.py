@@ -17,13 +17,13 @@ from tacit.codesign.data.sets import Data
 from tacit.codesign.seeding import derive, generator
 from tacit.codesign.training import checkpoint
 from tacit.codesign.training.devices import evaluating, find_device, seeded, using_threads
-from tacit.codesign.training.evaluate import Scores, check_logits, evaluate
+from tacit.codesign.training.evaluate import Scores, evaluate, logits_of
 from tacit.codesign.training.interrupts import asked_to_stop
 from tacit.codesign.training.objective import CrossEntropy, Objective
 from tacit.codesign.training.progress import Report, reporting
 from tacit.codesign.training.recipe import Recipe
 from tacit.codesign.training.steps import Stepper
-from tacit.errors import InvalidInput
+from tacit.errors import InvalidFile, InvalidInput
 
 __all__ = ["Epoch", "Outcome", "check_fit", "train"]
 
@@ -151,7 +151,7 @@ def train(
         run = _Run(Stepper(model, data, recipe, objective, device), select, stack.enter_context(reporting(progress)))
         found = checkpoint.load(Path(folder), who) if folder is not None and resume else None
         if found is not None:
-            run.restore(found)
+            _restored(run, found, Path(str(folder)) / checkpoint.FILE)
         stop = stack.enter_context(asked_to_stop())
 
         def save() -> None:
@@ -160,7 +160,10 @@ def train(
 
         while len(run.history) < recipe.epochs:
             _run_epoch(run, stop, save)
-        return _finish(run, save)
+        outcome = _finish(run, save)
+        if stop():
+            raise KeyboardInterrupt
+        return outcome
 
 
 def check_fit(model: nn.Module, data: Data, device: torch.device) -> None:
@@ -171,12 +174,15 @@ def check_fit(model: nn.Module, data: Data, device: torch.device) -> None:
     """
     x, _ = data.train.batch([0, len(data.train) - 1])
     with evaluating(model):
-        try:
-            logits = model(data.normalise(x.to(device)))
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise InvalidInput(f"the model cannot take {data.name}'s images of {data.shape}: {reason}") from error
-        check_logits(logits, len(x), data.classes)
+        logits_of(model, x.to(device), data)
+
+
+def _restored(run: _Run, state: dict[str, Any], file: Path) -> None:
+    """The run as it was. Raises InvalidFile if the state is not one of a run."""
+    try:
+        run.restore(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InvalidFile(f"{file} does not hold the whole state of a run; delete it to start afresh") from error
 
 
 def _start_epoch(stepper: Stepper, number: int) -> None:
@@ -201,7 +207,7 @@ def _run_epoch(run: _Run, stop: Callable[[], bool], save: Callable[[], None]) ->
             loss = stepper.step(x, y, number, run.step, len(parts))
             run.step, run.total = run.step + 1, run.total + loss
             run.report.step(label, run.step, len(parts), {"loss": loss})
-            if stop():
+            if run.step < len(parts) and stop():  # else after the scores, a moment later
                 save()
                 raise KeyboardInterrupt
     held_out = _score(run, number)
@@ -210,6 +216,8 @@ def _run_epoch(run: _Run, stop: Callable[[], bool], save: Callable[[], None]) ->
     run.step, run.total = 0, 0.0
     run.report.line(_line(label, run.history[-1]))
     save()
+    if stop():
+        raise KeyboardInterrupt
 
 
 def _score(run: _Run, number: int) -> Scores | None:
