@@ -11,6 +11,7 @@ import tacit
 from tacit import codesign
 from tacit.codesign.activations.fit import fit
 from tacit.codesign.activations.poly import PolyAct
+from tacit.codesign.data.sets import Data, Subset
 from tacit.codesign.finetune import FineTuning, fine_tune, naive, short
 from tacit.codesign.finetune.distil import Distillation, feature_loss, soft_loss
 from tacit.codesign.finetune.progressive import Blend, Progressive, Ramp, blends, settle
@@ -262,8 +263,24 @@ def test_repeats_say_mean_and_spread() -> None:
         repeat(lambda seed: seed, (1, 1))
 
 
-def test_bad_input_is_one_sentence(data) -> None:
+def test_bad_input_is_one_sentence(data, monkeypatch) -> None:
     with pytest.raises(InvalidInput, match="two at least"):
         short(RELU.replace(epochs=6))
     with pytest.raises(InvalidInput):
         fine_tune(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), data, short(RELU), progress=False)
+    empty = Subset(data.test, torch.zeros(0, dtype=torch.int64))
+    unlabelled = Data("d", data.train, data.held_out, empty, data.mean, data.std)
+    monkeypatch.delattr("tacit.codesign.finetune.tune.train")  # nothing is trained before that is known
+    with pytest.raises(InvalidInput, match="no example"):
+        fine_tune(Net(), unlabelled, short(RELU), progress=False)
+    with pytest.raises(InvalidInput, match="no parameters"):
+        fine_tune(nn.Sequential(nn.ReLU(), nn.Flatten()), data, short(RELU), progress=False)
+
+
+@pytest.mark.parametrize("change", [{"degree": 2}, {"reach": 3.0}, {"interval": 4.0}, {"tail": None}])
+def test_a_run_with_other_settings_is_not_continued(data, tmp_path, change) -> None:
+    net, recipe = Net(4), RELU.replace(epochs=2, warmup_epochs=0)
+    few = Data("d", Subset(data.train, torch.arange(64)), data.held_out, data.test, data.mean, data.std)
+    fine_tune(net, few, recipe, folder=tmp_path, progress=False)
+    with pytest.raises(InvalidInput, match="another run's"):
+        fine_tune(net, few, recipe, FineTuning(**change), folder=tmp_path, progress=False)

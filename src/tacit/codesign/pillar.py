@@ -230,7 +230,7 @@ def train_pillar(
     how: Preset | str,
     *,
     recipe: Recipe | None = None,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     resume: bool = True,
     progress: bool = True,
 ) -> Outcome:

@@ -88,20 +88,21 @@ class Ramp:
 class Progressive(Around):
     """`task` while the model's mixtures turn into their goals, a little every step, as `ramp` says.
 
-    Only epochs that began with goals alone may be selected. Raises InvalidInput when the ramp leaves no such
+    Only epochs that began with goals alone may be selected. `about` is what else decides the result, for a checkpoint
+    to compare. Raises InvalidInput when the ramp leaves no such
     epoch, and for a model without mixtures.
     """
 
-    def __init__(self, task: Objective, ramp: Ramp) -> None:
+    def __init__(self, task: Objective, ramp: Ramp, about: Mapping[str, Any] | None = None) -> None:
         super().__init__(task)
-        self.ramp = ramp
+        self.ramp, self._about = ramp, dict(about or {})
         self._sites: dict[str, Blend] = {}
         self._epochs = self._steps = 1
         self._epoch = self._step = 0
 
     def settings(self) -> dict[str, Any]:
         """See Objective."""
-        return {**super().settings(), "ramp": self.ramp}
+        return {**super().settings(), "ramp": self.ramp, **self._about}
 
     def begin(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
         """Find the model's mixtures."""

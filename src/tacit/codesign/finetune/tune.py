@@ -22,7 +22,7 @@ from tacit.codesign.finetune.normalise import observe, scales
 from tacit.codesign.finetune.progressive import Blend, Order, Progressive, Ramp, blends, settle
 from tacit.codesign.kinds import BOUNDED, MAXPOOL
 from tacit.codesign.pillar import RangePenalty
-from tacit.codesign.ranges import Certificate, certify
+from tacit.codesign.ranges import Certificate, certify, check_certifiable
 from tacit.codesign.separate import spots
 from tacit.codesign.training.loop import Outcome, train
 from tacit.codesign.training.objective import Objective
@@ -115,7 +115,7 @@ def fine_tune(
     *,
     choices: Mapping[str, Choice] | None = None,
     teacher: nn.Module | None = None,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     resume: bool = True,
     progress: bool = True,
     bound: float = 8.0,
@@ -131,11 +131,14 @@ def fine_tune(
        model), the range penalty and clipped gradients hold the net together.
     4. Scales are folded into weights, and the ranges on the whole test split certified against `bound`.
 
-    The given model is not changed. Raises InvalidInput for a model without activations or that cannot be traced and for
-    a choice of no site, and what `train` raises. Whether the ranges hold is for the caller to see:
-    `certificate.require()`.
+    The given model is not changed. Raises InvalidInput for a model without activations or that cannot be traced, a
+    choice of no site and an empty test split, and what `train` raises. Whether the ranges hold is for the caller
+    to see: `certificate.require()`.
     """
     how = how or FineTuning()
+    check_certifiable(data.test, bound)
+    if next(model.parameters(), None) is None:
+        raise InvalidInput("the model has no parameters, so there is nothing to train")
     student, blocked = prepare(model, data, how, choices)
     guide = _mixed(model if teacher is None else teacher, data, how, {}, maxpool="keep")
     modules = dict(student.named_modules())
@@ -146,7 +149,9 @@ def fine_tune(
     scaled = [name for name, blend in blends(student).items() if isinstance(blend.goal, PolyAct)]
     if scaled:
         objective = RangePenalty(objective, alpha=how.alpha, bound=how.bound, gamma=how.gamma, warm_up=())
-    objective = Progressive(objective, Ramp(how.ramp, how.order))
+    objective = Progressive(
+        objective, Ramp(how.ramp, how.order), {"how": how, "choices": sorted((choices or {}).items())}
+    )
     outcome = train(student, data, recipe, objective=objective, folder=folder, resume=resume, progress=progress)
     final = settle(copy.deepcopy(outcome.model)).eval()
     if how.normalise and scaled:
