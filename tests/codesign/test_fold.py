@@ -162,6 +162,51 @@ def test_what_does_not_commute_with_scales_blocks_its_neighbours_alone_and_is_na
         fold(net, X)
 
 
+class Across(nn.Module):
+    """A mean over channels, of which there are as many as rows: shapes alone do not tell it from one over positions."""
+
+    def __init__(self, axes: object) -> None:
+        super().__init__()
+        self.conv, self.act, self.out, self.axes = nn.Conv2d(3, 8, 3, padding=1), PolyAct(), nn.LazyLinear(3), axes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.flatten(torch.mean(self.act(self.conv(x)), dim=self.axes), 1))
+
+
+@pytest.mark.parametrize("axes", [1, -3, (1, 2), 2, (-2, -1), [3]])
+def test_a_mean_over_channels_mixes_their_scales(axes: object) -> None:
+    torch.manual_seed(1)
+    net, x = Across(axes).eval(), torch.randn(2, 3, 8, 8)
+    net(x)
+    mixes = axes in (1, -3, (1, 2))
+    assert (set(Freedom(net, x).sites["act"].tolist()) == {FIXED}) is mixes
+    net.act.rescale(torch.rand(8) + 0.5)
+    if mixes:
+        with pytest.raises(InvalidInput, match="mean"):
+            fold(net, x)
+    else:
+        torch.testing.assert_close(fold(net, x)(x), net(x))
+
+
+class Joined(nn.Module):
+    """Arguments by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act, self.out = nn.Conv2d(3, 4, 1), PolyAct(scale=torch.rand(4) + 0.5), nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.act(self.conv(x))
+        return self.out(torch.cat(tensors=[y, functional.pad(input=y, pad=(0, 0), value=0.0)], dim=1))
+
+
+def test_arguments_by_name() -> None:
+    torch.manual_seed(2)
+    net, x = Joined().eval(), torch.randn(2, 3, 4, 4)
+    assert FIXED not in Freedom(net, x).sites["act"]
+    torch.testing.assert_close(fold(net, x)(x), net(x))
+
+
 def test_scales_that_must_agree_and_do_not_are_refused() -> None:
     net = scaled(made(), X)
     net.first.rescale(net.first.scale * 2)

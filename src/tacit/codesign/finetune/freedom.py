@@ -195,10 +195,10 @@ class Freedom:
 
     def _joined(self, node: fx.Node, inputs: list[fx.Node], own: Classes) -> bool:
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        rank = len(_shape(node) or ())
-        if axis not in (1, 1 - rank) or not isinstance(node.args[0], list | tuple):
+        rank, parts = len(_shape(node) or ()), node.args[0] if node.args else node.kwargs.get("tensors")
+        if axis not in (1, 1 - rank) or not isinstance(parts, list | tuple) or any(x not in inputs for x in parts):
             return False
-        self._join(np.concatenate([self._values[x] for x in node.args[0]]), own)
+        self._join(np.concatenate([self._values[x] for x in parts]), own)
         return True
 
     def _reshaped(self, node: fx.Node, inputs: list[fx.Node], own: Classes) -> bool:
@@ -208,8 +208,10 @@ class Freedom:
             return False
         positions = after[1] // before[1] if before[1] else 0
         whole = len(after) == 2 and positions * before[1] == after[1] and after[1] == int(np.prod(before[1:]))
-        averaged = node.target in _MEANS and after[:2] == before[:2]
-        if not (whole or averaged or before == after):
+        if node.target in _MEANS:
+            if not _over_positions(node, len(before)) or after[:2] != before[:2]:
+                return False
+        elif not (whole or before == after):
             return False
         self._join(np.repeat(self._values[inputs[0]], positions), own)
         return True
@@ -241,6 +243,13 @@ class Freedom:
 
 def _refuse(node: fx.Node, inputs: list[fx.Node], own: Classes) -> bool:
     return False
+
+
+def _over_positions(node: fx.Node, rank: int) -> bool:
+    """Whether a mean is along axes behind the channels' only."""
+    given = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    axes = [given] if isinstance(given, int) else given
+    return isinstance(axes, list | tuple) and all(isinstance(a, int) and a % rank > 1 for a in axes) and bool(axes)
 
 
 def _shape(node: fx.Node) -> tuple[int, ...] | None:
