@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tacit.codesign.frontier import Point, pareto, plot, read, save, table
 from tacit.errors import InvalidFile, InvalidInput
@@ -42,6 +44,15 @@ def test_the_front_equals_the_definition(pairs: list[tuple[int, int]]) -> None:
     wanted = {(p.activations, p.accuracy) for p in points if not beaten(p)}
     assert {(p.activations, p.accuracy) for p in front} == wanted
     assert len(front) == len(wanted)
+
+
+def test_points_without_a_plan_get_no_star() -> None:
+    escaped = Point("escaped", 0.99, 10, {}, {"certified": False})
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(table([escaped, *POINTS]))
+    rows = {name: line for line in console.export_text().splitlines() for name in (line.split() or [""])[:1]}
+    assert "*" not in rows["escaped"]
+    assert all("*" in rows[name] for name in ("none", "half", "all"))
 
 
 def test_an_unknown_link_is_named() -> None:

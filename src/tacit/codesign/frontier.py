@@ -14,7 +14,7 @@ from tacit.errors import InvalidFile, InvalidInput
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Key", "Point", "cost_of", "pareto", "plot", "read", "save", "table"]
+__all__ = ["Key", "Point", "cost_of", "exportable", "pareto", "plot", "read", "save", "table"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Point:
     accuracy      top-1 on the test split, 0 to 1
     activations   values that an inference evaluates an activation on, exact or polynomial
     seconds       predicted (or, where `detail` says so, measured) seconds of one private inference by link
-    detail        whatever else is known, as JSON data
+    detail        whatever else is known, as JSON data; `certified` is False where polynomials leave their range
     """
 
     name: str
@@ -47,6 +47,11 @@ def cost_of(point: Point, key: Key) -> float:
     if key not in point.seconds:
         raise InvalidInput(f"the point {point.name} has no seconds for {key!r}; it has {sorted(point.seconds)}")
     return point.seconds[key]
+
+
+def exportable(points: Iterable[Point]) -> list[Point]:
+    """The points without those whose polynomials leave their range: these have no plan, whatever their accuracy."""
+    return [point for point in points if point.detail.get("certified", True)]
 
 
 def pareto(points: Iterable[Point], key: Key = "activations") -> tuple[Point, ...]:
@@ -80,14 +85,14 @@ def read(path: str | Path) -> tuple[Point, ...]:
 
 
 def table(points: Sequence[Point], keys: Sequence[str] = ("activations",)) -> Table:
-    """A row a point, cheapest first by the first key; a star where nothing beats it in a column."""
+    """A row a point, cheapest first by the first key; a star where nothing exportable beats it in a column."""
     from rich import box
     from rich.table import Table
 
     out = Table("point", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("top-1 %", *(key if key == "activations" else f"{key} ms" for key in keys)):
         out.add_column(heading, justify="right")
-    fronts = {key: pareto(points, key) for key in keys}
+    fronts = {key: pareto(exportable(points), key) for key in keys}
     for point in sorted(points, key=lambda p: cost_of(p, keys[0])):
         cells = [_cell(point, key) + ("*" if point in fronts[key] else " ") for key in keys]
         out.add_row(point.name, f"{100 * point.accuracy:.2f}", *cells)
@@ -99,7 +104,7 @@ def _cell(point: Point, key: str) -> str:
 
 
 def plot(series: Sequence[Point] | Mapping[str, Sequence[Point]], path: str | Path, key: str = "activations") -> None:
-    """Accuracy over cost, a line of unbeaten points a series; the suffix (.png, .svg, .pdf) says in what format.
+    """Accuracy over cost, a line of unbeaten exportable points a series; the suffix (.png, .svg, .pdf) is the format.
 
     Raises InvalidInput when matplotlib is missing or the file cannot be written.
     """
@@ -124,7 +129,7 @@ def plot(series: Sequence[Point] | Mapping[str, Sequence[Point]], path: str | Pa
 
 
 def _draw(axes: Any, name: str, points: Sequence[Point], key: str, colour: str) -> None:
-    front = pareto(points, key)
+    front = pareto(exportable(points), key)
     others = [point for point in points if point not in front]
     for chosen, alpha in ((others, 0.35), (front, 1.0)):
         xs, ys = [cost_of(p, key) for p in chosen], [100 * p.accuracy for p in chosen]

@@ -91,6 +91,18 @@ def test_the_folder_of_another_search_is_refused(found: Found, net: nn.Module, d
     assert other["data"]["name"] == digits.name
 
 
+@pytest.mark.parametrize("name", ["search", "costs", "sensitivity", "choices"])
+@pytest.mark.parametrize("text", ["[3]", "7", '{"a": 1}', "null", "{"])
+def test_wrong_files_are_named(
+    found: Found, net: nn.Module, digits: Data, folder: Path, tmp_path: Path, name: str, text: str
+) -> None:
+    for file in folder.glob("*.json"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / f"{name}.json").write_text(text, "utf-8")
+    with pytest.raises(InvalidInput, match=f"{name}.json is damaged" if name != "search" else "search"):
+        prepare(net, digits, tmp_path, SETTINGS)
+
+
 def test_budgets_are_met_by_the_choice(net: nn.Module, digits: Data, found: Found, folder: Path) -> None:
     ready = prepare(net, digits, folder, SETTINGS)
     with pytest.raises(InvalidInput, match="no choice costs as little"):

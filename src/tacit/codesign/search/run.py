@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from torch import nn
 from tacit.codesign.activations.poly import PolyAct
 from tacit.codesign.data.sets import Data
 from tacit.codesign.finetune.distil import Distillation
-from tacit.codesign.frontier import Point, cost_of, pareto, plot, read, save
+from tacit.codesign.frontier import Point, cost_of, exportable, pareto, plot, read, save
 from tacit.codesign.pillar import RangePenalty, per_sample
 from tacit.codesign.pricing import calibration, point_of
 from tacit.codesign.ranges import Certificate, certify, fingerprint
@@ -51,6 +51,7 @@ _CALIBRATION = 16
 _STARTS = 2
 
 Told = Callable[[str, int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Found:
     @property
     def front(self) -> tuple[Point, ...]:
         """The points that nothing beats on the link that was searched for, cheapest first; certified ones only."""
-        return pareto([p for p in self.points if p.detail.get("certified", True)], self.settings.link)
+        return pareto(exportable(self.points), self.settings.link)
 
     def within(self, drop: float) -> Point:
         """The cheapest point of the front that loses at most `drop` accuracy (0 to 1) against the model as it is."""
@@ -207,7 +208,7 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
     except OSError as error:
         raise InvalidInput(f"cannot make the folder {folder}: {error.strerror}") from None
     if file.exists():
-        kept = _loaded(file)
+        kept = _loaded(file, dict)
         changed = [name for name in identity if kept.get(name) != identity[name]]
         if changed:
             raise InvalidInput(f"{folder} holds a search with another {changed[0]}; name another folder, or remove it")
@@ -221,16 +222,17 @@ def _kept(file: Path, value: Any) -> None:
     draft.replace(file)
 
 
-def _loaded(file: Path) -> Any:
+def _loaded(file: Path, read_as: Callable[[Any], T]) -> T:
+    """What `read_as` makes of a file of the folder. Raises InvalidFile."""
     try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return read_as(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InvalidFile(f"{file} is damaged: {error}; remove it, and what it holds is made again") from None
 
 
 def _costed(costs: Costs, settings: Settings, file: Path, told: Told) -> Additive:
     if file.exists():
-        return Additive(**_loaded(file))
+        return _loaded(file, lambda found: Additive(**found))
 
     def seconds(assignment: Assignment) -> float:
         return costs.seconds(assignment, settings.link, settings.phase)
@@ -243,7 +245,7 @@ def _costed(costs: Costs, settings: Settings, file: Path, told: Told) -> Additiv
 def _sensed(model: nn.Module, data: Data, costs: Costs, settings: Settings, file: Path, told: Told) -> Table:
     known: Table = {}
     if file.exists():
-        known = {s: {c: Effect(**e) for c, e in row.items()} for s, row in _loaded(file).items()}
+        known = _loaded(file, lambda found: {s: {c: Effect(**e) for c, e in r.items()} for s, r in found.items()})
 
     def note(table: Table, done: int, total: int) -> None:
         _kept(file, {s: {c: asdict(e) for c, e in row.items()} for s, row in table.items()})
@@ -268,7 +270,7 @@ def _chosen(
 ) -> tuple[Chosen, ...]:
     """The frontier of choices, by costs of compiled variants."""
     if file.exists():
-        return tuple(Chosen(**entry) for entry in _loaded(file))
+        return _loaded(file, lambda found: tuple(Chosen(**entry) for entry in found))
     harm = harms(table)
     starts = spread(frontier(additive.change, harm, base=additive.base), _STARTS * settings.points)
 
