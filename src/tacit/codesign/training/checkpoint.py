@@ -24,7 +24,7 @@ _FORMAT = 1
 
 
 def identity(model: nn.Module, data: Data, recipe: Recipe, objective: Objective, select: str) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued: recipe, data, objective, the model's layers and shapes."""
+    """What must be the same for a checkpoint to be continued: recipe, data, objective, layers and shapes."""
     shapes = [(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
     kind = type(objective)
     return {
