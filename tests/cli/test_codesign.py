@@ -35,7 +35,7 @@ def seven():
 
 array = [1, 2]
 """
-QUICK = ("--data", "digits", "--examples", 200, "--held-out", 0.2, "--epochs", 1, "--batch", 32, "--device", "cpu")
+QUICK = ("--data", "digits", "--examples", 200, "--held-out", 0.2, "--epochs", 2, "--batch", 32, "--device", "cpu")
 CLI = Callable[..., Any]
 
 

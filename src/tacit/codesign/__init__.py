@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tacit.codesign.data import load as load_data
     from tacit.codesign.data.sets import Data
     from tacit.codesign.finetune import FineTuning, Tuned, fine_tune, fold, naive, short
+    from tacit.codesign.frontier import Point, pareto, plot
     from tacit.codesign.pillar import RangePenalty, train_pillar
     from tacit.codesign.ranges import Certificate, certify, export
     from tacit.codesign.repeats import repeat
@@ -39,6 +40,7 @@ __all__ = [
     "FineTuning",
     "Objective",
     "Outcome",
+    "Point",
     "PolyAct",
     "Polynomial",
     "RangePenalty",
@@ -55,6 +57,8 @@ __all__ = [
     "fold",
     "load_data",
     "naive",
+    "pareto",
+    "plot",
     "repeat",
     "short",
     "stochastic",
@@ -87,7 +91,10 @@ _WHERE = {
     "export": ("ranges", "export"),
     "fine_tune": ("finetune", "fine_tune"),
     "fold": ("finetune", "fold"),
+    "Point": ("frontier", "Point"),
     "naive": ("finetune", "naive"),
+    "pareto": ("frontier", "pareto"),
+    "plot": ("frontier", "plot"),
     "repeat": ("repeats", "repeat"),
     "short": ("finetune", "short"),
     "train_pillar": ("pillar", "train_pillar"),

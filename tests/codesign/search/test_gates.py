@@ -108,8 +108,9 @@ def test_snl_meets_its_budget(net: nn.Module, digits: Data) -> None:
 
 
 def test_what_half_the_channels_cost() -> None:
-    """A value that is passed on unchanged is still masked anew for the next layer: halving the comparisons of a layer
-    halves its keys, but what goes over the line online depends on how the rest is brought back to its precision.
+    """Fewer keys, but as many messages: what is passed on is in the fine scale of the layer before, and meets the rest.
+
+    Only a layer that loses all of its comparisons saves messages.
     """
     torch.manual_seed(0)
     policy, x = Policy(input_bits=11), _x(1, 8, 8, 8)
@@ -122,7 +123,7 @@ def test_what_half_the_channels_cost() -> None:
     half = bill(Selected(torch.arange(8).reshape(8, 1, 1) < 4, 64))
     whole, none = bill(nn.ReLU()), bill(nn.Identity())
     assert half.sent("deal", 2) < whole.sent("deal", 2)  # type: ignore[attr-defined]
-    assert none.turns < half.turns  # type: ignore[attr-defined]
+    assert half.turns >= whole.turns > none.turns  # type: ignore[attr-defined]
 
 
 def test_bad_input(net: nn.Module, digits: Data) -> None:

@@ -23,7 +23,7 @@ from tacit.errors import InvalidInput
 from tacit.plan.policy import Policy
 
 CHOICES = ("exact", "identity")
-RECIPE = Recipe(epochs=1, lr=0.02, batch=32, warmup_epochs=0, threads=1, augment=False, device="cpu")
+RECIPE = Recipe(epochs=2, lr=0.02, batch=32, warmup_epochs=0, threads=1, augment=False, device="cpu")
 SETTINGS = Settings(
     points=2, examples=60, recipe=RECIPE, policy=Policy(input_bits=11), link="wan", links=("lan",), choices=CHOICES
 )
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(net: nn.Module, digits: Data, folder: Path) -> Found:
     """A search that was interrupted before its second point was trained, and went on."""
-    real, calls = module.train, []
+    real, calls = module.fine_tune, []
 
     def once(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -46,7 +46,7 @@ def found(net: nn.Module, digits: Data, folder: Path) -> Found:
         return real(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "train", once)
+        patch.setattr(module, "fine_tune", once)
         with pytest.raises(KeyboardInterrupt):
             search(net, digits, folder, SETTINGS, progress=False)
         assert (folder / "point-01" / "point.json").exists()
@@ -78,7 +78,7 @@ def test_a_finished_search_is_read_and_not_made_again(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("done already")
 
-    for name in ("train", "fit_additive", "variant", "refined"):
+    for name in ("fine_tune", "fit_additive", "refined", "point_of"):
         monkeypatch.setattr(module, name, never)
     assert search(net, digits, folder, SETTINGS, progress=False).points == found.points
 
@@ -131,6 +131,7 @@ def test_points_that_are_not_certified_are_not_recommended() -> None:
         ({"budgets": (0.0,)}, "above 0 seconds"),
         ({"phase": "never"}, '"online" or "whole"'),
         ({"link": "moon"}, "is not a link"),
+        ({"recipe": RECIPE.replace(epochs=1)}, "two epochs"),
         ({"choices": ("exact",)}, "and another choice"),
         ({"choices": ("exact", "poly9")}, "no choice for a site"),
     ],

@@ -62,6 +62,7 @@ class Costs:
     policy    the owner's; where it leaves precision open, each variant has the fastest of those that are precise enough
               for the model as it is
     rates     the machines' measured speed; None: the cost model's defaults
+    maxpool   "avg": max pools are average pools in every variant, as training makes them; or "keep"
 
     Raises Refused for a model that cannot be compiled, InvalidInput for one without activations.
     """
@@ -73,12 +74,13 @@ class Costs:
         *,
         policy: Policy | None = None,
         rates: Rates | None = None,
+        maxpool: str = "avg",
     ) -> None:
         data = example.detach().cpu()
         self._rates = rates
         found = activation_sites(model, data[:1])
         self.sizes: dict[str, int] = {site.name: site.count for site in found}
-        separated = convert(model, data[:1], activation="keep", maxpool="keep").model  # a name for each site
+        separated = convert(model, data[:1], activation="keep", maxpool=maxpool).model  # a name for each site
         self._graph: Graph = load_model(separated, data[:1])
         _must_have(self._graph, found)
         self._inputs = [x.numpy().astype("float64") for x in data.split(1)]

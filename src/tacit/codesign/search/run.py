@@ -18,22 +18,21 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from tacit.codesign.activations.poly import PolyAct
+from tacit.codesign.activations.fit import fit
 from tacit.codesign.data.sets import Data
-from tacit.codesign.finetune.distil import Distillation
+from tacit.codesign.finetune.tune import Choice as Becomes
+from tacit.codesign.finetune.tune import FineTuning, fine_tune
 from tacit.codesign.frontier import Point, cost_of, exportable, pareto, plot, read, save
-from tacit.codesign.pillar import RangePenalty, per_sample
 from tacit.codesign.pricing import calibration, point_of
-from tacit.codesign.ranges import Certificate, certify, fingerprint
+from tacit.codesign.ranges import Certificate, fingerprint
 from tacit.codesign.search.additive import Additive, fit_additive
-from tacit.codesign.search.choices import CHOICES, EXACT, Assignment, check_choices, counts, everywhere
+from tacit.codesign.search.choices import CHOICES, EXACT, Assignment, check_choices, counts, degree, everywhere
 from tacit.codesign.search.choose import Chosen, frontier, least_harm, spread
 from tacit.codesign.search.cost import Costs, Phase
 from tacit.codesign.search.refine import refined
 from tacit.codesign.search.sensitivity import Effect, Table, harms, sensitivities
-from tacit.codesign.search.variants import variant
 from tacit.codesign.training.evaluate import evaluate
-from tacit.codesign.training.loop import Outcome, check_fit, train
+from tacit.codesign.training.loop import Outcome, check_fit
 from tacit.codesign.training.recipe import Recipe
 from tacit.errors import InvalidFile, InvalidInput
 from tacit.net.shaper import parse_link
@@ -44,8 +43,6 @@ __all__ = ["RECIPE", "Found", "Prepared", "Settings", "Trained", "pick", "prepar
 
 #: The short training that every point gets unless told: a fifth or less of what the model itself was trained for.
 RECIPE = Recipe(epochs=8, lr=0.01, warmup_epochs=1, clip_norm=5.0)
-#: The published coefficient of the range penalty at its batch of 128.
-_ALPHA = per_sample(5e-5, 128)
 _CALIBRATION = 16
 #: Choices of the additive model that are refined, for each point that is trained.
 _STARTS = 2
@@ -88,6 +85,8 @@ class Settings:
             raise InvalidInput(f'the phase is "online" or "whole", not {self.phase!r}')
         if self.points < 1 or self.examples < 1 or not all(b > 0 for b in self.budgets):
             raise InvalidInput("a search needs one point and one example at least, and budgets above 0 seconds")
+        if self.recipe.epochs < 2:
+            raise InvalidInput(f"a point is trained for two epochs at least, not {self.recipe.epochs}")
 
     @property
     def billed(self) -> tuple[str, ...]:
@@ -132,22 +131,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Trained:
-    """One trained assignment; the certificate is of its polynomials' ranges on the test split, None without any."""
+    """One trained assignment; the certificate is of its polynomials' ranges on the test split."""
 
     model: nn.Module
     outcome: Outcome
-    certificate: Certificate | None
-
-    @property
-    def certified(self) -> bool:
-        """Whether it may be exported."""
-        return self.certificate is None or self.certificate.holds
-
-    @property
-    def largest(self) -> float | None:
-        """The largest normalised input of a polynomial, where that is a number."""
-        found = math.inf if self.certificate is None else self.certificate.largest
-        return found if math.isfinite(found) else None
+    certificate: Certificate
 
 
 def search(
@@ -318,18 +306,24 @@ def train_choice(
     *,
     progress: bool = True,
 ) -> Trained:
-    """The model with `assignment` at its sites, trained with the model itself as teacher; resumes in `folder`.
+    """The model with `assignment` at its sites, fine-tuned with the model itself as teacher; resumes in `folder`.
 
-    Polynomials are held in range by a penalty and certified on the test split. Raises what `train` raises.
+    Activations that go fade out over the first epochs; max pools become average pools; polynomials are normalised by
+    channel, held in range by a penalty and certified on the test split. Raises what `fine_tune` raises.
     """
     whole = {**everywhere(ready.costs.sites), **assignment}
-    changed = variant(ready.model, calibration(data, 1)[0], whole, ready.costs.reach, bits=settings.bits)
-    polynomial = any(isinstance(layer, PolyAct) for layer in changed.modules())
-    task = Distillation(deepcopy(ready.model))
-    objective = RangePenalty(task, alpha=_ALPHA, warm_up=()) if polynomial else task
-    outcome = train(changed, data, settings.recipe, objective=objective, folder=folder, progress=progress)
-    model = outcome.model.cpu()
-    return Trained(model, outcome, certify(model, data.test, data) if polynomial else None)
+    choices = {site: _becomes(choice, settings.bits) for site, choice in whole.items()}
+    how = FineTuning(bits=settings.bits)
+    tuned = fine_tune(ready.model, data, settings.recipe, how, choices=choices, folder=folder, progress=progress)
+    return Trained(tuned.model.cpu(), tuned.outcome, tuned.certificate)
+
+
+def _becomes(choice: str, bits: int) -> Becomes:
+    """A choice as fine-tuning names it."""
+    if choice == EXACT:
+        return "keep"
+    wanted = degree(choice)
+    return "identity" if wanted is None else fit(wanted, bits)
 
 
 def _point(ready: Prepared, data: Data, chosen: Chosen, settings: Settings, folder: Path, progress: bool) -> Point:
@@ -339,6 +333,7 @@ def _point(ready: Prepared, data: Data, chosen: Chosen, settings: Settings, fold
         return read(file)[0]
     folder.mkdir(exist_ok=True)
     made = train_choice(ready, data, chosen.assignment, settings, folder / "run", progress=progress)
+    largest = made.certificate.largest
     number = counts(chosen.assignment, ready.costs.sizes)
     point = point_of(
         f"{number[EXACT]:,} exact, {number['poly']:,} poly",
@@ -348,10 +343,10 @@ def _point(ready: Prepared, data: Data, chosen: Chosen, settings: Settings, fold
         settings.billed,
         policy=settings.policy,
         rates=settings.rates,
-        file=folder / "model.tacit" if made.certified else None,
+        file=folder / "model.tacit" if made.certificate.holds else None,
         assignment=dict(chosen.assignment),
-        certified=made.certified,
-        largest=made.largest,
+        certified=made.certificate.holds,
+        largest=largest if math.isfinite(largest) else None,
         wanted_seconds=chosen.cost,
         wanted_harm=chosen.harm,
         epochs=made.outcome.epochs,
