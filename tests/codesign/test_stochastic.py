@@ -136,6 +136,21 @@ def test_a_plans_own_faults_in_its_model() -> None:
     assert 0 < (exact - faulty).abs().max() < 1
 
 
+def test_comparisons_of_max_pools_are_no_relus() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32, 3)
+    ).eval()
+    x = torch.randn(2, 1, 8, 8)
+    plan = tacit.compile(model, x[:1], policy=Policy(window=16), calibration=[x[:1], x[1:]])
+    assert list(stochastic(plan)) == ["1"]
+    noisy = convert(model, x, activation=stochastic(plan), maxpool="keep").model
+    assert isinstance(noisy[1], StochasticReLU)
+    assert isinstance(noisy[2], nn.MaxPool2d)
+    with pytest.raises(InvalidInput, match="no ReLU '2"):
+        StochasticReLU.from_plan(plan, "2.2")
+
+
 def test_arguments_out_of_range() -> None:
     for arguments in ((16, 4, 15), (1, 0, 0), (16, -1, 2), (16, 4, 2, "negzero")):
         with pytest.raises(InvalidInput):

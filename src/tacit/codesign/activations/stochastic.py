@@ -121,8 +121,12 @@ class StochasticReLU(nn.Module):
 
 
 def _gates(plan: Plan) -> dict[str, Step]:
-    """The steps that are ReLUs, by node."""
-    return {s.node: s for s in plan.steps if s.op == "relu" and tuple(s.attrs.get("slopes", (0, 1))) == (0, 1)}
+    """The steps that are ReLUs, by node; of an owner's plan without those of max-pools, maxima and the like."""
+    steps = {s.node: s for s in plan.steps if s.op == "relu" and tuple(s.attrs.get("slopes", (0, 1))) == (0, 1)}
+    if plan.graph is None:
+        return steps
+    named = {node.id for node in plan.graph.nodes if node.op == "relu"}
+    return {node: step for node, step in steps.items() if node in named}
 
 
 def stochastic(plan: Plan, *, seed: int = 0) -> dict[str, Callable[[], StochasticReLU]]:
