@@ -36,6 +36,18 @@ def test_a_gate_is_between_relu_and_identity(grain: str) -> None:
     assert gate.count == 0
 
 
+def test_the_penalty_reaches_gates_that_a_step_took_beyond_1() -> None:
+    gate = Gate((2, 3, 3))
+    nn.init.constant_(gate.c[0], 1.5)
+    nn.init.constant_(gate.c[1], -0.5)
+    assert gate.size() == 9
+    gate.size().backward()
+    assert gate.c.grad is not None
+    assert gate.c.grad.reshape(-1).tolist() == [9, 0]
+    x = _x(4, 2, 3, 3)
+    assert torch.equal(gate(x), torch.stack([torch.relu(x[:, 0]), x[:, 1]], 1))
+
+
 @pytest.mark.parametrize(
     ("mask", "pixels"),
     [

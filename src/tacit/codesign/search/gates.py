@@ -34,7 +34,11 @@ _CLOSED = 1e-2
 
 
 class Gate(nn.Module):
-    """c ReLU(x) + (1 - c) x for x of (N, C, ...), with c of (C, 1, ...) or (C, ...), between 0 and 1, at first 1."""
+    """c ReLU(x) + (1 - c) x for x of (N, C, ...), with c of (C, 1, ...) or (C, ...), between 0 and 1, at first 1.
+
+    A step may take the parameter beyond: above 1 it counts as 1 and keeps its gradient, so that the penalty still
+    reaches it; below 0 it counts as 0 and stays closed.
+    """
 
     def __init__(self, shape: tuple[int, ...], grain: Grain = "channel") -> None:
         super().__init__()
@@ -46,7 +50,7 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The gated activation."""
-        c = self.c.clamp(0.0, 1.0)
+        c = self._within()
         return c * torch.relu(x) + (1 - c) * x
 
     @property
@@ -61,7 +65,12 @@ class Gate(nn.Module):
 
     def size(self) -> Tensor:
         """The sum of c, each weighted by the comparisons that it stands for: the penalty's part."""
-        return self.c.clamp(0.0, 1.0).sum() * self.each
+        return self._within().sum() * self.each
+
+    def _within(self) -> Tensor:
+        """c in [0, 1], with the gradient of max(c, 0)."""
+        above = self.c.clamp(min=0.0)
+        return above + (above.clamp(max=1.0) - above).detach()
 
 
 class Selected(nn.Module):
