@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import tacit
-from tacit.codesign.data.sets import Data
+from tacit.codesign.data.sets import Data, Subset
 from tacit.codesign.frontier import Point, read
 from tacit.codesign.search import run as module
 from tacit.codesign.search.additive import Additive
@@ -152,3 +152,14 @@ def test_a_model_of_other_classes(digits: Data, tmp_path: Path) -> None:
     wrong = nn.Sequential(nn.Flatten(), nn.Linear(64, 7), nn.ReLU())
     with pytest.raises(InvalidInput, match="10 classes"):
         search(wrong, digits, tmp_path, SETTINGS, progress=False)
+
+
+def test_what_cannot_run_claims_no_folder(net: nn.Module, digits: Data, tmp_path: Path) -> None:
+    absent = replace(SETTINGS, recipe=SETTINGS.recipe.replace(device="cuda:99"))
+    with pytest.raises(InvalidInput, match="cuda:99"):
+        prepare(net, digits, tmp_path / "a", absent)
+    none = Subset(digits.test, torch.zeros(0, dtype=torch.int64))
+    for splits, title in (((none, digits.test), "held-out"), ((digits.held_out, none), "test")):
+        with pytest.raises(InvalidInput, match=f"no {title} examples"):
+            prepare(net, Data("d", digits.train, *splits, digits.mean, digits.std), tmp_path / "a", SETTINGS)
+    assert not (tmp_path / "a").exists()

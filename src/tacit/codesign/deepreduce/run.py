@@ -63,7 +63,7 @@ def deepreduce(
     how: Reduction | None = None,
     *,
     build: Build | None = None,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     progress: bool = True,
 ) -> Reduced:
     """Reduce a trained ReLU net as published: about 4 (D - 1) nets of D stages are trained from fresh weights.
@@ -76,7 +76,7 @@ def deepreduce(
     Stages are profiled on held-out data; points have test accuracy. Raises InvalidInput for a net with fewer than two
     stages or no activation, and what `train` raises.
     """
-    how = how or Reduction()
+    how, folder = how or Reduction(), None if folder is None else Path(folder)
     model = deepcopy(model).cpu().eval()
     job = Job(model, data, recipe, how, build, folder, progress)
     found = activation_sites(model, calibration(data, 1)[0])

@@ -31,6 +31,7 @@ from tacit.codesign.search.choose import Chosen, frontier, least_harm, spread
 from tacit.codesign.search.cost import Costs, Phase
 from tacit.codesign.search.refine import refined
 from tacit.codesign.search.sensitivity import Effect, Table, harms, sensitivities
+from tacit.codesign.training.devices import find_device
 from tacit.codesign.training.evaluate import evaluate
 from tacit.codesign.training.loop import Outcome, check_fit
 from tacit.codesign.training.recipe import Recipe
@@ -172,6 +173,10 @@ def prepare(model: nn.Module, data: Data, folder: Path, settings: Settings, *, t
     """Measure costs and sensitivities, or find them in the folder. Raises what `search` does."""
     model = deepcopy(model).cpu().eval()
     check_fit(model, data, torch.device("cpu"))
+    find_device(settings.recipe.device)
+    for title, split in (("held-out", data.held_out), ("test", data.test)):
+        if not len(split):
+            raise InvalidInput(f"{data.name} has no {title} examples, which a search measures on; set some aside")
     inputs = torch.cat(calibration(data, _CALIBRATION))
     costs = Costs(model, inputs, policy=settings.policy, rates=settings.rates)
     _claim(folder, {"model": fingerprint(model), "data": _about(data), "settings": settings.identity()})
