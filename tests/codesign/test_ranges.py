@@ -155,3 +155,16 @@ def test_bad_input_is_one_sentence(data) -> None:
         certify(net(), data.test, data, bound=0.0)
     with pytest.raises(InvalidInput, match="cuda"):
         certify(net(), data.test, data, device="cuda:99")
+
+
+def test_inputs_given_by_name_are_seen(data) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat, self.act, self.out = nn.Flatten(), PolyAct(), nn.Linear(64, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(self.act(x=self.flat(x)))
+
+    x = data.normalise(data.test.batch(range(len(data.test)))[0])
+    assert certify(Named(), data.test, data).largest == pytest.approx(float(x.abs().max()))

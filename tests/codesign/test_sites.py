@@ -169,3 +169,16 @@ def test_bad_input() -> None:
         sites(nn.Sequential(nn.ReLU()), "x")
     with pytest.raises(InvalidInput, match=r"torch\.nn\.Module"):
         sites("model", draw(1, 2))
+
+
+def test_inputs_given_by_name() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(3, 2, 1), nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(input=self.conv(x))
+
+    found = sites(Named(), torch.zeros(1, 3, 4, 4))
+    assert [(site.name, site.kind, site.count) for site in found] == [("act", "relu", 32)]

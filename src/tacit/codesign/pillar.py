@@ -72,9 +72,9 @@ def watch(layers: Mapping[str, nn.Module]) -> Iterator[list[tuple[str, Tensor]]]
     seen: list[tuple[str, Tensor]] = []
 
     def recorder(name: str) -> Any:
-        return lambda _, given: seen.append((name, given[0]))
+        return lambda _, given, named: seen.append((name, [*given, *named.values()][0]))
 
-    handles = [layer.register_forward_pre_hook(recorder(name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_pre_hook(recorder(name), with_kwargs=True) for name, layer in layers.items()]
     try:
         yield seen
     finally:

@@ -161,12 +161,17 @@ class _Seen(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def _entering(seen: _Seen, path: str) -> Any:
+    """A hook for the module at `path`, whose inputs may be given by name."""
+    return lambda _, inputs, named: seen.enter(path, (*inputs, *named.values()))
+
+
 @contextmanager
 def _attached(model: nn.Module, seen: _Seen) -> Iterator[None]:
     """Tells `seen` of every module that begins or ends."""
     handles = []
     for path, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda _, inputs, path=path: seen.enter(path, inputs)))
+        handles.append(module.register_forward_pre_hook(_entering(seen, path), with_kwargs=True))
         handles.append(module.register_forward_hook(lambda *_: seen.leave()))
     try:
         yield
