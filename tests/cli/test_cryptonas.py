@@ -81,6 +81,7 @@ def test_the_table(cli: Cli, tmp_path: Path) -> None:
     [
         ((), "one budget"),
         (("--relus", 400, "--seconds", 1), "one budget"),
+        (("--seconds", 0), "positive"),
         (("--relus", 100), "too few"),
         (("--relus", 400, "--operations", "conv3,conv4"), "operations"),
         (("--relus", 400, "--layers", 4), "3, 6, 9"),

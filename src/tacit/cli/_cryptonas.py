@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -108,6 +109,8 @@ def cryptonas(
 
     if (relus is None) == (seconds is None):
         raise InvalidInput("give one budget: --relus or --seconds")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InvalidInput(f"--seconds is a positive number, not {seconds:g}")
     loaded = load_data(data, path, size=size, examples=examples, held_out=held_out, seed=seed)
     chosen = tuple(name.strip() for name in operations.split(","))
     space = Space.of(loaded, layers=layers, width=search_width, operations=chosen)
