@@ -116,6 +116,24 @@ def test_designs_are_built(make_net: Make) -> None:
         built(net, x, Design("other", frozenset({"nothing"})))
 
 
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        (Reduction(rhos=(0.5,)), "cannot take"),
+        (Reduction(rhos=(0.3,)), "whole fraction"),
+        (Reduction(rhos=(0.0,)), "between 0 and 1"),
+        (Reduction(alphas=(0.5,)), "builds the net"),
+    ],
+)
+def test_shapes_that_cannot_be_are_said_before_training(
+    digits: Data, monkeypatch: pytest.MonkeyPatch, how: Reduction, says: str
+) -> None:
+    monkeypatch.delattr("tacit.codesign.deepreduce.run.train")
+    flat = nn.Sequential(nn.Conv2d(1, 2, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10), nn.ReLU())
+    with pytest.raises(InvalidInput, match=says):
+        deepreduce(flat, digits, RECIPE, how, progress=False)
+
+
 def test_a_small_net_is_reduced(make_net: Make, digits: Data, tmp_path: Path) -> None:
     how = Reduction(links=("lan", "wan"), rhos=(0.5,), policy=Policy(input_bits=11))
     found = deepreduce(make_net(), digits, RECIPE, how, folder=tmp_path, progress=False)

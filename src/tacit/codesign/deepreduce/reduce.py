@@ -15,7 +15,7 @@ from tacit.codesign.search.cost import activation_sites
 from tacit.codesign.seeding import derive
 from tacit.errors import InvalidInput
 
-__all__ = ["Build", "Design", "Shrunk", "built", "cull", "designs", "fresh", "thin"]
+__all__ = ["Build", "Design", "Shrunk", "built", "check_factors", "cull", "designs", "fresh", "thin"]
 
 #: Makes the net with its channels multiplied by a number, with fresh weights and the same names of modules.
 Build = Callable[[float], nn.Module]
@@ -61,14 +61,19 @@ def thin(stage: Stage) -> tuple[str, ...]:
     return tuple(reversed(stage.sites[::-1][::2]))
 
 
+def check_factors(*factors: float) -> None:
+    """What channels or resolution are multiplied by lies between 0 and 1. Raises InvalidInput."""
+    for value in factors:
+        if not 0 < value < 1:
+            raise InvalidInput(f"channels and resolution are multiplied by a number between 0 and 1, not {value:g}")
+
+
 def designs(profile: Profile, *, alphas: Sequence[float] = (), rhos: Sequence[float] = ()) -> tuple[Design, ...]:
     """The nets to train, of D stages: D - 1 culled, as many thinned, and each thinned one reshaped by alpha and by rho.
 
     Reshaping comes after culling and thinning, as published. Raises InvalidInput for an alpha or rho outside (0, 1).
     """
-    for value in (*alphas, *rhos):
-        if not 0 < value < 1:
-            raise InvalidInput(f"channels and resolution are multiplied by a number between 0 and 1, not {value:g}")
+    check_factors(*alphas, *rhos)
     out: list[Design] = []
     for left in cull(profile):
         name = "+".join(stage.name for stage in left)

@@ -7,17 +7,18 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from tacit.codesign.data.sets import Data
 from tacit.codesign.deepreduce.profile import Profile, Stage, profile
-from tacit.codesign.deepreduce.reduce import Build, Design, built, designs
+from tacit.codesign.deepreduce.reduce import Build, Design, built, check_factors, designs
 from tacit.codesign.finetune.distil import Distillation
 from tacit.codesign.frontier import Point, pareto, read, save
 from tacit.codesign.pricing import calibration, point_of
 from tacit.codesign.search.cost import activation_sites
 from tacit.codesign.training.evaluate import evaluate
-from tacit.codesign.training.loop import Outcome, train
+from tacit.codesign.training.loop import Outcome, check_fit, train
 from tacit.codesign.training.recipe import Recipe
 from tacit.plan.cost import Rates
 from tacit.plan.policy import Policy
@@ -80,6 +81,7 @@ def deepreduce(
     model = deepcopy(model).cpu().eval()
     job = Job(model, data, recipe, how, build, folder, progress)
     found = activation_sites(model, calibration(data, 1)[0])
+    _check_shapes(job, frozenset(site.name for site in found))
     profiled = profile(found, job.alone)
     points = [job.reference()]
     points += [job.point(design) for design in designs(profiled, alphas=how.alphas, rhos=how.rhos)]
@@ -87,6 +89,16 @@ def deepreduce(
     if folder is not None:
         save(reduced.points, folder / "deepreduce.json", **_about(profiled))
     return reduced
+
+
+def _check_shapes(job: Job, names: frozenset[str]) -> None:
+    """That every reshaped net can be built and takes the data, before any is trained. Raises InvalidInput."""
+    check_factors(*job.how.alphas, *job.how.rhos)
+    shapes = [Design(f"a={alpha:g}", names, alpha=alpha) for alpha in job.how.alphas]
+    shapes += [Design(f"r={rho:g}", names, rho=rho) for rho in job.how.rhos]
+    for design in shapes:
+        net = built(job.model, calibration(job.data, 1)[0], design, build=job.build)
+        check_fit(net, job.data, torch.device("cpu"))
 
 
 def _about(profiled: Profile) -> dict[str, object]:
