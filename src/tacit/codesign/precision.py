@@ -28,7 +28,7 @@ from tacit.plan.policy import Policy
 
 __all__ = ["Compiled", "candidates", "compile_precise", "draft_bills", "error_of", "fastest", "precise"]
 
-#: (ring, input_bits, weight_bits): ring 0 is whatever values need.
+#: (ring, input_bits, weight_bits), coarser ones first; ring 0 is whatever values need, where coarser is faster.
 _LADDER = ((32, 11, 14), (0, 11, 12), (0, 12, 14), (0, 12, 16), (0, 16, 20))
 _SAMPLES = 4
 
@@ -54,7 +54,8 @@ def candidates(policy: Policy) -> tuple[Policy, ...]:
 def precise(graph: Graph, policy: Policy, seen: Mapping[str, float], inputs: Sequence[Array]) -> tuple[Policy, ...]:
     """The candidates whose integers stay within the policy's tolerance on `inputs`, examples of the graph's batch.
 
-    The finest that fits, if none does. Raises Refused if none fits.
+    Of those in rings as wide as values need the coarsest alone, which is the fastest; the finest of all, if none does.
+    Raises Refused if none fits.
     """
     tried = candidates(policy)
     if len(tried) == 1:
@@ -74,6 +75,8 @@ def precise(graph: Graph, policy: Policy, seen: Mapping[str, float], inputs: Seq
         last = candidate
         if _error([reading.outputs([x])[0] for x in samples], wanted) <= policy.tolerance:
             good.append(candidate)
+            if not candidate.ring:
+                break
     if last is None:
         assert refused is not None
         raise refused
@@ -104,7 +107,7 @@ def draft_bills(
 
 
 def compile_precise(graph: Graph, inputs: Sequence[Array], policy: Policy) -> tuple[Compiled, ...]:
-    """The plans of `graph` whose measured error is within the policy's tolerance, in the order of `candidates`.
+    """The plans of `graph` whose measured error is within the policy's tolerance, as `precise` picks them.
 
     inputs   examples of the graph's batch, that ranges are observed on and the error is measured on
 
@@ -119,6 +122,8 @@ def compile_precise(graph: Graph, inputs: Sequence[Array], policy: Policy) -> tu
         found = error_of(plan, graph, inputs)
         if found <= policy.tolerance or len(tried) == 1:
             made.append(Compiled(plan, candidate, found))
+            if not candidate.ring:
+                break
     if made:
         return tuple(made)
     plan = compile_model(graph, inputs[0], policy=policy, calibration=list(inputs))
