@@ -73,10 +73,11 @@ def _resnet18(scale: Scale, classes: int) -> nn.Module:
 def _vgg16(scale: Scale, classes: int) -> nn.Module:
     pools = scale.size.bit_length() - 1
     hidden = int(512 * scale.width)
-    return VGG16(classes, scale.width, 1, hidden, norm=True, pools=min(5, pools), dropout=0.0)
+    sizes = {"norm": True, "pools": min(5, pools), "dropout": 0.0, "pool": nn.AvgPool2d}
+    return VGG16(classes, scale.width, 1, hidden, **sizes)
 
 
-#: ResNet-18 with the stem for small images, and VGG-16 with norms and linear layers of 512, as PILLAR has them.
+#: ResNet-18 with the stem for small images, and VGG-16 with norms, average pools and linear layers of 512: PILLAR's.
 NETS: Mapping[str, Callable[[Scale, int], nn.Module]] = {"resnet18": _resnet18, "vgg16": _vgg16}
 
 
@@ -149,7 +150,7 @@ def case(net: str, data: str, seed: int, scale: Scale, folder: Path, path: Path 
 
 @line("relu")
 def relu(case: Case, done: Mapping[str, Made]) -> Iterator[Made]:
-    """The net as people have it: ReLU and max pools."""
+    """The net with ReLU, trained from scratch."""
     outcome = train(case.model(), case.data, case.relu, folder=case.folder / "relu", progress=case.progress)
     held_out = outcome.held_out.top1 if outcome.held_out else None
     yield Made("relu", outcome.model.cpu(), outcome.epochs, outcome.seconds, outcome.test, held_out)

@@ -27,7 +27,7 @@ width) for a GPU. [codesign/activations.md](codesign/activations.md) shows how t
 _LINES = """
 | line | what it is |
 |---|---|
-| relu | the net as people have it: ReLU and max pools |
+| relu | the net with ReLU, from scratch; as in PILLAR, VGG-16 has batch norms and average pools |
 | naive | quartics swapped into the trained net, then as many epochs as fine-tuning gets, by cross-entropy alone |
 | pillar | PILLAR from scratch: quartic, range penalty with warm-up, clipping in training, its published numbers |
 | fine-tuned | from the trained net in a fifth of its epochs: scales, progressive replacement, distillation, penalty |

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from tacit.codesign.activations.poly import PolyAct
 from tacit.codesign.data.sets import Data
 from tacit.codesign.training.around import Around
 from tacit.codesign.training.objective import Objective
@@ -23,10 +22,10 @@ Order = Literal["blend", "site by site", "at once"]
 class Blend(nn.Module):
     """(1 - share) exact(x) + share goal(x), of any shape; `share` goes from 0 to 1 while training replaces `exact`.
 
-    The goal is a polynomial, or nothing at all: the identity.
+    The goal is a polynomial or the identity; for a max-pool it is an average.
     """
 
-    def __init__(self, exact: nn.Module, goal: PolyAct | nn.Identity, share: float = 0.0) -> None:
+    def __init__(self, exact: nn.Module, goal: nn.Module, share: float = 0.0) -> None:
         super().__init__()
         self.exact, self.goal, self.share = exact, goal, share
 

@@ -20,7 +20,7 @@ from tacit.codesign.finetune.fold import fold
 from tacit.codesign.finetune.freedom import Freedom
 from tacit.codesign.finetune.normalise import observe, scales
 from tacit.codesign.finetune.progressive import Blend, Order, Progressive, Ramp, blends, settle
-from tacit.codesign.kinds import BOUNDED, MAXPOOL
+from tacit.codesign.kinds import BOUNDED, MAXPOOL, kind_of
 from tacit.codesign.pillar import RangePenalty
 from tacit.codesign.ranges import Certificate, certify, check_certifiable
 from tacit.codesign.separate import spots
@@ -48,7 +48,8 @@ class FineTuning:
     normalise  one scale per channel; otherwise every scale is 1
     powers     scales are powers of two
     examples   training examples that scales are taken from
-    ramp, order  the part of the run in which polynomials replace ReLU, and whether together or one by one
+    order      polynomials replace ReLU "at once", together bit by bit ("blend"), or "site by site"
+    ramp       the part of the run that the latter two take for it
     soft, temperature, features  distillation: weight and temperature of soft labels, weight of the features' loss
     alpha, bound, gamma  the range penalty on x / scale (`pillar.RangePenalty`), with no warm-up
     tail       beyond this |x / scale| training goes on along the tangent, so that gradients point back; None: nowhere
@@ -62,11 +63,11 @@ class FineTuning:
     powers: bool = False
     examples: int = 1024
     ramp: float = 0.4
-    order: Order = "blend"
+    order: Order = "at once"
     soft: float = 0.9
     temperature: float = 4.0
     features: float = 1.0
-    alpha: float = 0.1
+    alpha: float = 1.0
     bound: float = 4.8
     gamma: int = 10
     tail: float | None = 5.0
@@ -98,13 +99,13 @@ class Tuned:
 def short(recipe: Recipe, *, lr: float | None = None, share: float = SHARE) -> Recipe:
     """The recipe of fine-tuning a net that `recipe` trained: at most `share` of its epochs, gradients clipped at 5.
 
-    The learning rate is a fifth of the recipe's unless given, with a warm-up of one epoch. Raises InvalidInput if that
+    The learning rate is half of the recipe's unless given, with a warm-up of one epoch. Raises InvalidInput if that
     leaves fewer than two epochs.
     """
     epochs = int(recipe.epochs * share + 1e-9)
     if epochs < 2:
         raise InvalidInput(f"{share:g} of {recipe.epochs} epochs leaves {epochs}; fine-tuning needs two at least")
-    return recipe.replace(epochs=epochs, lr=recipe.lr / 5 if lr is None else lr, warmup_epochs=1, clip_norm=5.0)
+    return recipe.replace(epochs=epochs, lr=recipe.lr / 2 if lr is None else lr, warmup_epochs=1, clip_norm=5.0)
 
 
 def fine_tune(
@@ -125,10 +126,10 @@ def fine_tune(
     `choices` says what becomes of a site (named as by `convert`): "poly", which is what becomes of all others, another
     Polynomial, "identity" or "keep".
 
-    1. Activations become mixtures with their replacement, max pools become average pools.
+    1. Activations become mixtures with their replacement, max pools with average pools.
     2. On training data each channel gets a scale; where values are added, one scale for all that meet.
-    3. Training: replacements take over along the ramp; soft labels and features of `teacher` (by default the given
-       model), the range penalty and clipped gradients hold the net together.
+    3. Training: replacements take over, at once or along the ramp; soft labels and features of `teacher` (by default
+       the given model), the range penalty and clipped gradients hold the net together.
     4. Scales are folded into weights, and the ranges on the whole test split certified against `bound`.
 
     The given model is not changed. Raises InvalidInput for a model without activations or that cannot be traced, a
@@ -140,7 +141,7 @@ def fine_tune(
     if next(model.parameters(), None) is None:
         raise InvalidInput("the model has no parameters, so there is nothing to train")
     student, blocked = prepare(model, data, how, choices)
-    guide = _mixed(model if teacher is None else teacher, data, how, {}, maxpool="keep")
+    guide = _mixed(model if teacher is None else teacher, data, how, {})
     modules = dict(student.named_modules())
     pairs = {name: name for name in blends(guide) if name in modules}
     objective: Objective = Distillation(
@@ -164,7 +165,8 @@ def prepare(
     model: nn.Module, data: Data, how: FineTuning, choices: Mapping[str, Choice] | None = None
 ) -> tuple[nn.Module, dict[str, str]]:
     """A copy of `model` with mixtures, exact so far, of polynomials scaled on data; and why some have scale 1."""
-    student = _mixed(model, data, how, choices or {}, maxpool="avg")
+    student = _mixed(model, data, how, choices or {})
+    _mix_pools(student, convert(student, _example(student, data), activation="keep", maxpool="avg").model)
     sites = {name: blend.goal for name, blend in blends(student).items() if isinstance(blend.goal, PolyAct)}
     if not how.normalise:
         return student, dict.fromkeys(sites, "scales were not asked for")
@@ -177,9 +179,9 @@ def prepare(
     return student, {name: reason for name, reason in freedom.blocked.items() if name in sites}
 
 
-def _mixed(model: nn.Module, data: Data, how: FineTuning, choices: Mapping[str, Choice], *, maxpool: str) -> nn.Module:
+def _mixed(model: nn.Module, data: Data, how: FineTuning, choices: Mapping[str, Choice]) -> nn.Module:
     """A copy of `model` with a mixture at every activation that is to change, exact so far."""
-    conversion = convert(model, _example(model, data), activation="keep", maxpool=maxpool)
+    conversion = convert(model, _example(model, data), activation="keep", maxpool="keep")
     wanted = {change.site.name for change in conversion.changes if change.site.kind not in (MAXPOOL, *BOUNDED)}
     if unknown := sorted(choices.keys() - wanted):
         raise InvalidInput(f"the model has no activation {unknown[0]!r} to replace; it has {', '.join(sorted(wanted))}")
@@ -191,6 +193,14 @@ def _mixed(model: nn.Module, data: Data, how: FineTuning, choices: Mapping[str, 
     if not blends(conversion.model):
         raise InvalidInput("none of the model's activations is to be replaced, or can be; see convert's report")
     return conversion.model
+
+
+def _mix_pools(student: nn.Module, averaged: nn.Module) -> None:
+    """Make each max-pool a mixture with the average that `averaged`, the same net, has in its place."""
+    for spot in [spot for spot in spots(student) if kind_of(spot.module) == MAXPOOL]:
+        average = averaged.get_submodule(spot.path)
+        if kind_of(average) != MAXPOOL:
+            spot.parent._modules[spot.name] = Blend(spot.module, average).train(spot.module.training)
 
 
 def _goal(choice: Choice, how: FineTuning, site: str) -> PolyAct | nn.Identity:

@@ -28,6 +28,7 @@ class VGG16(nn.Module):
         norm: bool = False,
         pools: int = 5,
         dropout: float = 0.5,
+        pool: type[nn.MaxPool2d] | type[nn.AvgPool2d] = nn.MaxPool2d,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -38,7 +39,7 @@ class VGG16(nn.Module):
                 normed = [nn.BatchNorm2d(outputs)] if norm else []
                 layers += [nn.Conv2d(inputs, outputs, 3, padding=1), *normed, nn.ReLU()]
                 inputs = outputs
-            layers += [nn.MaxPool2d(2)] if stage < pools else []
+            layers += [pool(2)] if stage < pools else []
         self.features = nn.Sequential(*layers)
         self.avgpool, self.flatten = nn.AdaptiveAvgPool2d(grid), nn.Flatten()
         dense: list[nn.Module] = []
