@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tacit.cli._models import load_source
 from tacit.errors import InvalidFile, InvalidInput
 
 __all__ = ["load_trained"]
@@ -16,6 +15,8 @@ def load_trained(model: str, weights: Path | None) -> Any:
 
     The Python file is executed: it is the owner's own code; weight files are not. Raises InvalidFile, InvalidInput.
     """
+    from tacit.cli._models import load_source
+
     source = load_source(model)
     if isinstance(source, Path):
         raise InvalidInput(f"{model} cannot be trained; give the module itself: file.py:name, with --weights if needed")
