@@ -12,6 +12,7 @@ import pytest
 Load = Callable[[str], ModuleType]
 
 
+@pytest.mark.slow
 def test_every_input_is_answered_and_kept(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers, out = load("answers"), tmp_path / "answers.json"
     asked = [

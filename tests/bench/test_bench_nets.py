@@ -34,6 +34,7 @@ def options(load: Load, folder: Path, **more: Any) -> Any:
     return load("lib.cases").Options(2, Rates(), folder, print, **more)
 
 
+@pytest.mark.slow
 def test_quartic_over_loopback(load: Load, tmp_path: Path) -> None:
     subject = load("lib.subjects").prepare("lenet5", "quartic", "ring40")
     row = load("lib.cases").measure(subject, "loopback", options(load, tmp_path))
@@ -67,6 +68,7 @@ def test_relu_over_loopback(load: Load, tmp_path: Path, tiny: str) -> None:
     assert accuracy["nrmse"] < 1e-2
 
 
+@pytest.mark.slow
 def test_runs_are_fewer_where_material_is_large(load: Load, tmp_path: Path, tiny: str) -> None:
     subject = load("lib.subjects").prepare(tiny, "relu", "ring32")
     row = load("lib.cases").measure(subject, "loopback", options(load, tmp_path, disk=1))

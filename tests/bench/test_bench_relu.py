@@ -12,7 +12,12 @@ Load = Callable[[str], ModuleType]
 
 
 @pytest.mark.parametrize(
-    ("policy", "ring", "compared"), [("exact32", 32, 31), ("windowed", 32, 19), ("ring64", 64, 49)]
+    ("policy", "ring", "compared"),
+    [
+        pytest.param("exact32", 32, 31, marks=pytest.mark.slow),
+        ("windowed", 32, 19),
+        pytest.param("ring64", 64, 49, marks=pytest.mark.slow),
+    ],
 )
 def test_one_layer(load: Load, tmp_path: Path, policy: str, ring: int, compared: int) -> None:
     row = load("relu").ends(10, policy, 2, tmp_path)

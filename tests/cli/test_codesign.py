@@ -54,6 +54,7 @@ def code(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_search_from_weights_to_plans(cli: CLI, code: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
     scope: dict[str, Any] = {}

@@ -99,7 +99,7 @@ def kill_at_random(folder: Path, kills: int, seed: int) -> None:
 
 
 def test_killed_processes_leave_no_half_bundle_and_no_second_claim(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, kills=20, seed=1)
+    kill_at_random(tmp_path, kills=10, seed=1)
 
 
 @pytest.mark.slow

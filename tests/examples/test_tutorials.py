@@ -18,6 +18,7 @@ import tacit
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 TUTORIALS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
+LONG = ("03_read_a_bill", "04_find_a_drift")
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 pytest.importorskip("torch")
@@ -46,8 +47,10 @@ def scripts() -> list[Path]:
 
 
 def marked() -> list[object]:
-    """The scripts, those that compile a dozen models slow: what they show, the tests of plans and commands run too."""
-    slow = {script: (pytest.mark.slow,) for script in scripts() if script.stem == "03_read_a_bill"}
+    """The scripts, those that compile a dozen models or find a dozen drifts slow: tests of plans, commands and drifts run
+    what they show.
+    """
+    slow = {script: (pytest.mark.slow,) for script in scripts() if script.stem in LONG}
     return [pytest.param(script, id=script.stem, marks=slow.get(script, ())) for script in scripts()]
 
 

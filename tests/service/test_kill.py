@@ -80,7 +80,7 @@ def check_end(house: Any) -> None:
 
 
 def test_parties_killed_at_random(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, kills=12, seed=1)
+    kill_at_random(tmp_path, kills=8, seed=1)
 
 
 @pytest.mark.slow
