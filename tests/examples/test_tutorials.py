@@ -47,9 +47,7 @@ def scripts() -> list[Path]:
 
 
 def marked() -> list[object]:
-    """The scripts, those that compile a dozen models or find a dozen drifts slow: tests of plans, commands and drifts run
-    what they show.
-    """
+    """The scripts, long ones slow: what they show, the tests of plans, commands and drifts run too."""
     slow = {script: (pytest.mark.slow,) for script in scripts() if script.stem in LONG}
     return [pytest.param(script, id=script.stem, marks=slow.get(script, ())) for script in scripts()]
 
