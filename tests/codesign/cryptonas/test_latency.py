@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tacit.codesign.cryptonas.budget import LatencyBudget, ReluBudget
 from tacit.codesign.cryptonas.latency import Bills, LatencyModel, fit_latency, made, parts, probes, width_within
@@ -93,27 +95,52 @@ def test_the_widest_net_within_seconds() -> None:
         width_within(space, cell, at[1] / 2, policy=POLICY)
 
 
-def test_a_relu_budget_rewards_accuracy_alone() -> None:
+def test_a_relu_budget_leaves_every_cell_as_it_is() -> None:
     budget = ReluBudget(1000)
-    assert budget.reward(0.7, PLAIN) == 0.7
+    assert budget.trimmed(PLAIN) == PLAIN
     assert budget.holds(PLAIN)
     assert budget.seconds(PLAIN) is None
 
 
-def test_a_latency_budget_discounts_what_is_slow(model: LatencyModel, bills: Bills) -> None:
+def test_a_latency_budget_holds_by_compiled_plans(model: LatencyModel, bills: Bills) -> None:
     cheap, slow = model.cheapest(), Cell(("max",) * 6, PLAIN.skips)
-    limit = model.seconds(cheap) * 1.05
-    budget = LatencyBudget(limit, model, bills, exponent=2.0)
-    assert budget.reward(0.8, cheap) == 0.8
-    assert budget.reward(0.8, slow) == pytest.approx(0.8 * (limit / model.seconds(slow)) ** 2)
+    budget = LatencyBudget(model.seconds(cheap) * 1.05, model, bills)
     assert budget.holds(cheap)
     assert not budget.holds(slow)
     assert budget.seconds(cheap) == bills.seconds(cheap, "lan")
-    assert budget.fallback() == (cheap,)
+    assert budget.trimmed(cheap) == cheap
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), room=st.floats(0.0, 1.5))
+def test_what_is_left_is_within_the_limit(model: LatencyModel, bills: Bills, seed: int, room: float) -> None:
+    """And it is a part of the cell: no skip is new, no operation but the cheapest."""
+    cell, cheap = SPACE.draw(torch.Generator().manual_seed(seed)), model.cheapest()
+    limit = max(bills.seconds(cheap), model.seconds(cheap)) * (1 + room) / (1 - model.error)
+    left = LatencyBudget(limit, model, bills).trimmed(cell)
+    assert model.seconds(left) <= limit * (1 - model.error)
+    assert all(set(few) <= set(many) for few, many in zip(left.skips, cell.skips, strict=True))
+    assert all(a in (b, c) for a, b, c in zip(left.operations, cell.operations, cheap.operations, strict=True))
+    if model.seconds(cell) <= limit * (1 - model.error):
+        assert left == cell
+
+
+def test_a_cell_is_trimmed_until_it_holds(model: LatencyModel, bills: Bills) -> None:
+    """What costs most goes first, the comparisons; a skip stays if the limit leaves room for it."""
+    full = Cell.parse("conv3 max+0 conv3 conv3+0 conv3+1 max")
+    one = Cell.parse("conv3 conv3+0 conv3 conv3+0 conv3 conv3")
+    budget = LatencyBudget(model.seconds(one) * 1.001 / (1 - model.error), model, bills)
+    trimmed = budget.trimmed(full)
+    assert budget.holds(trimmed)
+    assert set(trimmed.operations) == {"conv3"}
+    assert any(trimmed.skips)
+    assert all(set(left) <= set(had) for left, had in zip(trimmed.skips, full.skips, strict=True))
+    tight = LatencyBudget(model.seconds(model.cheapest()) * 1.0001, model, bills)
+    assert tight.trimmed(full) == model.cheapest()
 
 
 def test_a_latency_budget_that_nothing_holds(model: LatencyModel, bills: Bills) -> None:
     with pytest.raises(InvalidInput, match="below the"):
         LatencyBudget(1e-6, model, bills)
     with pytest.raises(InvalidInput, match="positive"):
-        LatencyBudget(1.0, model, bills, exponent=0.0)
+        LatencyBudget(0.0, model, bills)

@@ -39,16 +39,10 @@ def space(data: Data) -> Space:
 
 
 class Stopping:
-    """Presses Ctrl-C after so many rewards."""
+    """Presses Ctrl-C after so many cells."""
 
     def __init__(self, after: int) -> None:
         self.left = after
-
-    def reward(self, accuracy: float, cell: Cell) -> float:
-        self.left -= 1
-        if not self.left:
-            signal.raise_signal(signal.SIGINT)
-        return accuracy
 
     def seconds(self, cell: Cell) -> float | None:
         return None
@@ -56,8 +50,11 @@ class Stopping:
     def holds(self, cell: Cell) -> bool:
         return True
 
-    def fallback(self) -> tuple[Cell, ...]:
-        return ()
+    def trimmed(self, cell: Cell) -> Cell:
+        self.left -= 1
+        if not self.left:
+            signal.raise_signal(signal.SIGINT)
+        return cell
 
     def identity(self) -> dict[str, object]:
         return {"budget": "relus"}
@@ -92,11 +89,12 @@ def test_the_shared_child_learns(data: Data, space: Space) -> None:
 
 
 @pytest.mark.usefixtures("_interruptible")
-def test_an_interrupted_search_goes_on_exactly(data: Data, space: Space, tmp_path: Path) -> None:
-    """Stopped in the middle of the second epoch's controller, and again at once in the child's training."""
+@pytest.mark.parametrize("after", [7 + 6 + 3, 7 + 6 + 7 + 2])  # an epoch has 7 cells for the child, 6 for rewards
+def test_an_interrupted_search_goes_on_exactly(data: Data, space: Space, tmp_path: Path, after: int) -> None:
+    """Stopped in the second epoch, in the middle of the controller's steps, or in the middle of the child's."""
     whole = search(space, data, FEW, progress=False)
     with pytest.raises(KeyboardInterrupt):
-        search(space, data, FEW, budget=Stopping(8), folder=tmp_path, progress=False)
+        search(space, data, FEW, budget=Stopping(after), folder=tmp_path, progress=False)
     assert (tmp_path / "checkpoint.pt").exists()
     same(search(space, data, FEW, folder=tmp_path, progress=False), whole)
     same(search(space, data, FEW, folder=tmp_path, progress=False), whole)  # and a finished one is only answered

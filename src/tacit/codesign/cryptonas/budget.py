@@ -1,7 +1,8 @@
-"""Budgets of a search: what a cell's accuracy is worth, and whether the cell may be the answer."""
+"""Budgets of a search: what is left of a cell that costs too much, and whether a cell may be the answer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +16,6 @@ __all__ = ["Budget", "LatencyBudget", "ReluBudget"]
 class Budget(Protocol):
     """What a search may spend on one private inference."""
 
-    def reward(self, accuracy: float, cell: Cell) -> float:
-        """What the controller is rewarded for `cell`, whose accuracy (0 to 1) was measured."""
-        ...
-
     def seconds(self, cell: Cell) -> float | None:
         """Predicted seconds of the cell's compiled plan, where the budget is about them."""
         ...
@@ -27,8 +24,8 @@ class Budget(Protocol):
         """Whether `cell` may be the search's answer."""
         ...
 
-    def fallback(self) -> tuple[Cell, ...]:
-        """Cells that hold, for a search whose controller draws none."""
+    def trimmed(self, cell: Cell) -> Cell:
+        """What is left of the cell within the budget: what is trained and rewarded wherever `cell` is drawn."""
         ...
 
     def identity(self) -> dict[str, object]:
@@ -40,14 +37,10 @@ class Budget(Protocol):
 class ReluBudget:
     """At most `relus` ReLUs: every cell of a balanced space has the same, so that they decide the width alone.
 
-    The reward is the accuracy; the width is `Space.width_within(relus)`.
+    The width is `Space.width_within(relus)`.
     """
 
     relus: int
-
-    def reward(self, accuracy: float, cell: Cell) -> float:
-        """The accuracy."""
-        return accuracy
 
     def seconds(self, cell: Cell) -> float | None:
         """None: this budget does not compile."""
@@ -57,9 +50,9 @@ class ReluBudget:
         """True."""
         return True
 
-    def fallback(self) -> tuple[Cell, ...]:
-        """None: every cell holds."""
-        return ()
+    def trimmed(self, cell: Cell) -> Cell:
+        """The cell: every cell holds."""
+        return cell
 
     def identity(self) -> dict[str, object]:
         """The kind alone: the number decides the width that the found cell is trained at, not the search."""
@@ -70,29 +63,24 @@ class ReluBudget:
 class LatencyBudget:
     """At most `limit` seconds a private inference, by the bill, at the width of `bills.space`.
 
-    The reward of a cell that the additive model says takes t seconds is accuracy · min(1, limit / t)^exponent, the soft
-    form of Tan et al. (MnasNet, CVPR 2019) with nothing gained below the limit; the answer of the search must hold the
-    limit in its compiled plan, whatever the model said. Raises InvalidInput where no cell does.
+    A cell that the additive model says takes longer stands for what `trimmed` leaves of it, in the shared child's
+    training and in the controller's rewards, so that both know cells within the limit only. The answer of the search
+    must keep the limit in its compiled plan, whatever the model said. Raises InvalidInput where no cell does.
     """
 
     limit: float
     model: LatencyModel
     bills: Bills
-    exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.limit > 0 or not self.exponent > 0:
-            raise InvalidInput("a latency budget has a positive number of seconds and a positive exponent")
+        if not self.limit > 0:
+            raise InvalidInput(f"a latency budget is a positive number of seconds, and not {self.limit!r}")
         least = self.bills.seconds(self.model.cheapest(), self.model.link)
         if least > self.limit:
             raise InvalidInput(
                 f"a budget of {self.limit:g} s on {self.model.link} is below the {least:.3g} s of the cheapest cell at "
                 f"width {self.bills.space.width}; take a smaller width or fewer layers"
             )
-
-    def reward(self, accuracy: float, cell: Cell) -> float:
-        """The accuracy, less beyond the limit."""
-        return accuracy * min(1.0, self.limit / self.model.seconds(cell)) ** self.exponent
 
     def seconds(self, cell: Cell) -> float | None:
         """Seconds of the compiled plan."""
@@ -104,11 +92,48 @@ class LatencyBudget:
             return False
         return self.bills.seconds(cell, self.model.link) <= self.limit
 
-    def fallback(self) -> tuple[Cell, ...]:
-        """The cheapest cell."""
-        return (self.model.cheapest(),)
+    def trimmed(self, cell: Cell) -> Cell:
+        """The cell less the skips and with the cheapest instead of the operations that cost most, as many as it takes
+        until the model says that it holds; the cheapest cell at last.
+
+        Several are left out at a time, as many as their savings, counted one by one, say are needed; skips of one source
+        save more together, so that few rounds do.
+        """
+        cheapest, target = self.model.cheapest(), self.limit * (1 - self.model.error)
+        while (excess := self.model.seconds(cell) - target) > 0 and cell != cheapest:
+            savings = [
+                (self.model.seconds(cell) - self.model.seconds(_without(cell, cheapest, [edit])), edit)
+                for edit in _edits(cell, cheapest)
+            ]
+            chosen: list[_Edit] = []
+            for saved, edit in sorted(savings, key=lambda each: -each[0]):
+                chosen.append(edit)
+                excess -= max(saved, 0.0)
+                if excess <= 0:
+                    break
+            cell = _without(cell, cheapest, chosen)
+        return cell
 
     def identity(self) -> dict[str, object]:
-        """Limit, link, exponent and width."""
-        width = self.bills.space.width
-        return {"budget": "seconds", "limit": self.limit, "link": self.model.link, "at": [width, self.exponent]}
+        """Limit, link and the width that it holds for."""
+        return {"budget": "seconds", "limit": self.limit, "link": self.model.link, "at width": self.bills.space.width}
+
+
+#: A layer, and the source that it skips from no longer; None for its operation, which becomes the cheapest.
+_Edit = tuple[int, int | None]
+
+
+def _edits(cell: Cell, cheapest: Cell) -> list[_Edit]:
+    """What can still be left out."""
+    skips: list[_Edit] = [(layer, source) for layer, sources in enumerate(cell.skips) for source in sources]
+    pairs = enumerate(zip(cell.operations, cheapest.operations, strict=True))
+    return [*skips, *((layer, None) for layer, (own, other) in pairs if own != other)]
+
+
+def _without(cell: Cell, cheapest: Cell, edits: Sequence[_Edit]) -> Cell:
+    """The cell with the edits made."""
+    gone = set(edits)
+    pairs = enumerate(zip(cell.operations, cheapest.operations, strict=True))
+    operations = tuple(other if (layer, None) in gone else own for layer, (own, other) in pairs)
+    skips = (tuple(s for s in sources if (layer, s) not in gone) for layer, sources in enumerate(cell.skips))
+    return Cell(operations, tuple(skips))

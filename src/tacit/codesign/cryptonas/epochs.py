@@ -91,9 +91,9 @@ class Run:
         self._seconds = state["seconds"]
 
     def draw(self, draws: torch.Generator | None) -> Cell:
-        """A cell of the controller's; the most probable one without a generator."""
+        """What the budget leaves of a cell of the controller's; of the most probable one without a generator."""
         with torch.no_grad():
-            return self.reinforce.controller.draw(draws)[0].cell
+            return self.budget.trimmed(self.reinforce.controller.draw(draws)[0].cell)
 
     def score(self, cell: Cell) -> float:
         """Accuracy of `cell` with the shared weights on all held-out examples, in batches of about equal size."""
@@ -184,14 +184,13 @@ class Run:
         return True
 
     def _reward(self, draws: torch.Generator) -> Callable[[Cell], float]:
-        """What a cell is rewarded: its worth by the budget, on one batch of held-out examples of its own."""
+        """What a cell is rewarded: the accuracy of what the budget leaves of it, on a batch of held-out examples."""
         split, size = self.data.held_out, min(self.settings.batch, len(self.data.held_out))
 
         def reward(cell: Cell) -> float:
             x, y = split.batch(torch.randperm(len(split), generator=draws)[:size])
             with torch.no_grad():
-                accuracy = self._hits(x, y, cell) / size
-            return self.budget.reward(accuracy, cell)
+                return self._hits(x, y, self.budget.trimmed(cell)) / size
 
         return reward
 

@@ -120,7 +120,7 @@ def _identity(space: Space, data: Data, settings: SearchSettings, budget: Budget
 
 
 def _answer(run: Run, settings: SearchSettings, budget: Budget) -> Found:
-    """Draw the candidates, score each on all held-out examples, and take the best that keeps within the budget."""
+    """Draw the candidates, score each on all held-out examples, and take the best."""
     draws = generator(settings.seed, "candidates")
     cells: dict[Cell, None] = {}
     for attempt in range(_PATIENCE * settings.candidates):
@@ -129,8 +129,6 @@ def _answer(run: Run, settings: SearchSettings, budget: Budget) -> Found:
             cells[cell] = None
         if len(cells) == settings.candidates:
             break
-    for cell in () if cells else budget.fallback():
-        cells[cell] = None
     if not cells:
         raise InvalidInput("the search drew no cell within its budget; search for more epochs or widen the budget")
     scored = [Candidate(cell, run.score(cell), budget.seconds(cell)) for cell in cells]
