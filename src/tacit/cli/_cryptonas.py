@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from tacit.cli import _options as options
-from tacit.cli._console import make_table, notices, print_json, progress_bars, results
+from tacit.cli._console import make_table, notices, print_json, progress_bars, results, warn
 from tacit.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class _Prices:
             return ReluBudget(self.relus or 0)
         bills = Bills(space, policy=self.policy, rates=self.rates)
         with progress_bars() as show:
-            model = fit_latency(bills, self.link, progress=lambda done, total: show("plans compiled", done, total))
+            model = fit_latency(bills, self.link, progress=lambda done, total: show("plans drafted", done, total))
         notices().print(f"a cell's cost by its parts is off by {100 * model.error:.2g} % at most, on {model.checked}")
         return LatencyBudget(self.seconds, model, bills)
 
@@ -222,11 +222,16 @@ def _trained(
     recipe = RECIPE.replace(**changes)
     outcome: Outcome = retrain(space, found.cell, data, recipe, folder=output / "retrain", resume=resume)
     with notices().status("compiling"):
-        plan: Plan = compile_net(outcome.model, data, policy=prices.policy)
+        plan: Plan = compile_net(outcome.model, data, policy=prices.policy, link=prices.link, rates=prices.rates)
     try:
         save_file(outcome.model.state_dict(), output / "net.safetensors")
     except OSError as error:
         raise InvalidInput(f"cannot write the weights to {output}: {error}; choose another folder") from error
+    taken = plan.bill(prices.link, rates=prices.rates).seconds()
+    if prices.seconds is not None and taken > prices.seconds:
+        warn(
+            f"trained, the net takes {taken:.4g} s: its values need wider numbers than made ones; train a narrower net"
+        )
     plan.save(output / "net.tacit")
     plan.save_public(output / "net.public.tacit")
     return {

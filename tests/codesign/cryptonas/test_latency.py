@@ -7,9 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tacit
 from tacit.codesign.cryptonas.budget import LatencyBudget, ReluBudget
+from tacit.codesign.cryptonas.graph import as_graph
 from tacit.codesign.cryptonas.latency import Bills, LatencyModel, fit_latency, made, parts, probes, width_within
 from tacit.codesign.cryptonas.space import OPERATIONS, Cell, Space
+from tacit.codesign.seeding import generator
 from tacit.errors import InvalidInput
 from tacit.plan.policy import Policy
 
@@ -68,11 +71,11 @@ def test_parts_of_a_cell() -> None:
     }
 
 
-def test_a_plan_is_compiled_once(bills: Bills) -> None:
+def test_a_plan_is_drafted_once(bills: Bills) -> None:
     bills.seconds(PLAIN)
-    before = bills.compiled
+    before = bills.drafted
     assert bills.seconds(PLAIN, "wan") > bills.seconds(PLAIN, "lan")
-    assert bills.compiled == before
+    assert bills.drafted == before
 
 
 def test_made_nets_are_repeatable_and_normalised() -> None:
@@ -144,3 +147,14 @@ def test_a_latency_budget_that_nothing_holds(model: LatencyModel, bills: Bills) 
         LatencyBudget(1e-6, model, bills)
     with pytest.raises(InvalidInput, match="positive"):
         LatencyBudget(0.0, model, bills)
+
+
+def test_a_drafted_bill_is_the_compiled_plans(bills: Bills) -> None:
+    """To the byte, so that what is said of drafts is said of plans."""
+    cell = Cell.parse("conv3 max+0 conv3 conv3+0 conv3+1 conv3")
+    graph = as_graph(made(SPACE, cell))
+    x = torch.randn(8, 3, 8, 8, generator=generator(0, "made images"))
+    plan = tacit.compile(graph, x[:1], policy=POLICY, calibration=[x])
+    drafted = bills.bill(cell, "wan")
+    assert drafted.messages("online") == plan.bill("wan").messages("online")
+    assert drafted.seconds() == plan.bill("wan").seconds()

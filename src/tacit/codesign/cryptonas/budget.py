@@ -96,7 +96,7 @@ class LatencyBudget:
         """The cell less the skips and with the cheapest instead of the operations that cost most, as many as it takes
         until the model says that it holds; the cheapest cell at last.
 
-        Several are left out at a time, as many as their savings, counted one by one, say are needed; skips of one source
+        Several go at a time, as many as their savings, counted one by one, say are needed; skips of one source
         save more together, so that few rounds do.
         """
         cheapest, target = self.model.cheapest(), self.limit * (1 - self.model.error)

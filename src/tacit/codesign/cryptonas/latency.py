@@ -1,4 +1,4 @@
-"""What a cell costs privately: seconds of its compiled plan, and an additive model of them for the search.
+"""What a cell costs privately: seconds of its plan, and an additive model of them for the search.
 
 The plans are those of nets with made weights: bytes, steps and products of a plan depend on the architecture and on the
 ranges of its values, which batch norms keep alike.
@@ -19,11 +19,10 @@ import torch
 from tacit.codesign.cryptonas.graph import as_graph
 from tacit.codesign.cryptonas.net import CellNet
 from tacit.codesign.cryptonas.space import Cell, Space
+from tacit.codesign.precision import draft_bills, precise
 from tacit.codesign.seeding import derive, generator
 from tacit.errors import InvalidInput
 from tacit.front.clear import ranges
-from tacit.front.compile import compile_model
-from tacit.front.precision import choose
 from tacit.net.shaper import parse_link
 from tacit.plan.bill import Bill
 from tacit.plan.cost import Rates
@@ -62,9 +61,10 @@ def _images(space: Space, seed: int) -> torch.Tensor:
 
 
 class Bills:
-    """Bills of the cells of one space, each compiled once.
+    """Bills of the cells of one space, each drafted once: a compiled plan's without its whole-numbered weights.
 
-    policy   the owner's; its precision is settled once, on the first cell, so that cells are compared in the same one
+    policy   the owner's; where it leaves precision open, those that are precise enough for the first cell, as fixed for
+             all others: of these each cell has the one that is fastest on the link
     rates    the machines' measured speed; None: the cost model's defaults
 
     Raises Refused for a space whose nets cannot be compiled.
@@ -74,26 +74,25 @@ class Bills:
         self, space: Space, *, policy: Policy | None = None, rates: Rates | None = None, seed: int = 0
     ) -> None:
         self.space, self._rates, self._seed = space, rates, seed
-        self._data = _images(space, seed).numpy()
+        self._data = [image[None] for image in _images(space, seed).double().numpy()]
         self._policy = policy or Policy()
-        self._bills: dict[Cell, Bill] = {}
+        self._policies: tuple[Policy, ...] = ()
+        self._bills: dict[Cell, tuple[Bill, ...]] = {}
 
     @property
-    def compiled(self) -> int:
-        """How many cells have been compiled."""
+    def drafted(self) -> int:
+        """How many cells have been drafted."""
         return len(self._bills)
 
     def bill(self, cell: Cell, link: str = "lan") -> Bill:
         """The bill of one private inference with `cell` on `link`. Raises Refused, InvalidInput."""
+        line = parse_link(link)
         if cell not in self._bills:
             graph = as_graph(made(self.space, cell, seed=self._seed))
-            if not self._policy.input_bits and self._policy.ranges == "calibrated":
-                seen = ranges(graph, [self._data])
-                bounds = {node: value * self._policy.margin for node, value in seen.items()}
-                self._policy = choose(graph, self._policy, bounds, seen, [(self._data.astype(np.float64),)]).policy
-            plan = compile_model(graph, self._data[:1], policy=self._policy, calibration=[self._data])
-            self._bills[cell] = plan.bill(rates=self._rates)
-        return replace(self._bills[cell], link=parse_link(link))
+            seen = ranges(graph, self._data)
+            self._policies = self._policies or precise(graph, self._policy, seen, self._data)
+            self._bills[cell] = draft_bills(graph, self._policies, seen, line, self._rates)
+        return min((replace(bill, link=line) for bill in self._bills[cell]), key=Bill.seconds)
 
     def seconds(self, cell: Cell, link: str = "lan") -> float:
         """Predicted online seconds of one private inference. Raises Refused, InvalidInput."""
@@ -168,7 +167,7 @@ class LatencyModel:
     link      that it holds for
     base      seconds of what every net of the space has
     cost      seconds of each part
-    error     largest relative error over `checked` random cells that were compiled but not fitted on
+    error     largest relative error over `checked` random cells whose plans were drafted but not fitted on
     """
 
     space: Space
@@ -201,9 +200,9 @@ def fit_latency(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> LatencyModel:
-    """The least-squares fit of an additive model to compiled probes, checked on `checks` random cells.
+    """The least-squares fit of an additive model to the plans of probes, checked on `checks` random cells.
 
-    `progress` is told how many plans of how many are compiled. Raises Refused, InvalidInput.
+    `progress` is told how many plans of how many are drafted. Raises Refused, InvalidInput.
     """
     space, draws = bills.space, generator(seed, "latency checks")
     wanted = list(probes(space))

@@ -14,11 +14,12 @@ from tacit.codesign.cryptonas.net import CellNet
 from tacit.codesign.cryptonas.space import Cell, Space
 from tacit.codesign.data import load
 from tacit.codesign.data.sets import Data
+from tacit.codesign.precision import compile_precise, fastest
 from tacit.codesign.seeding import derive
 from tacit.codesign.training.loop import Outcome, train
 from tacit.codesign.training.recipe import Recipe
 from tacit.errors import InvalidInput
-from tacit.front.compile import compile_model
+from tacit.plan.cost import Rates
 from tacit.plan.plan import Plan
 from tacit.plan.policy import Policy
 
@@ -48,15 +49,18 @@ def retrain(
     return train(fresh(space, cell, seed=recipe.seed, dropout=dropout), data, recipe, **given)
 
 
-def compile_net(net: CellNet, data: Data, *, policy: Policy | None = None) -> Plan:
+def compile_net(
+    net: CellNet, data: Data, *, policy: Policy | None = None, link: str = "lan", rates: Rates | None = None
+) -> Plan:
     """The plan of a trained net for one image, written by `as_graph`, its ranges observed on training images.
 
+    Where the policy leaves precision open, it is the one that is fastest on `link` of those precise enough.
     Raises Refused, InvalidInput.
     """
     count = min(_CALIBRATION, len(data.train))
     x, _ = data.train.batch(torch.linspace(0, len(data.train) - 1, count).long())
-    x = data.normalise(x)
-    return compile_model(as_graph(net), x[:1], policy=policy, calibration=[x])
+    inputs = [image[None] for image in data.normalise(x).double().numpy()]
+    return fastest(compile_precise(as_graph(net), inputs, policy or Policy()), link, rates).plan
 
 
 def retrain_trial(configuration: Mapping[str, Any]) -> dict[str, Any]:
